@@ -1,0 +1,133 @@
+"""What a backend is: four words, the same for every compiler.
+
+`check` says what stands in the way, all of it at once; `compile` gives the job that makes the
+artifact; `simulate` the jobs that run it on inputs; `estimate` what it costs. A third party adds a
+backend by the entry point group ``edgeflow.backends``, whose object follows `Backend`.
+
+Files that stages hand to each other:
+    golden folder: ``golden.npz`` with ``x`` (inputs, n x …, test data first) and ``y`` (the
+        model's own outputs, n x …; logits or probabilities, as the model gives them), and
+        ``trace.npz`` with the output of each Network layer for the first inputs, by layer name.
+    simulate job: ``outputs.npz`` with ``y`` (as golden's, dequantised to float32), maybe
+        ``trace.npz`` by the same layer names; its result has ``runtime``, ``version``, ``resolver``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgeflow.estimate.quantity import Estimate
+from edgeflow.frontends.model import Model
+from edgeflow.jobs import Job
+from edgeflow.network import Network
+from edgeflow.targets import Target
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a backend cannot take a model, in one place, and what to do about it."""
+
+    layer: str | None
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        place = f"layer '{self.layer}': " if self.layer else ""
+        return f"{place}{self.message} ({self.remedy})"
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a compiled artifact's outputs may be from the model's own.
+
+    ``absolute`` is the largest difference of any output; 0 asks for equality. ``agreement`` is the
+    least fraction of inputs whose largest output (the class) is the same. ``reason`` explains
+    what makes them differ: the user reads it in the report.
+    """
+
+    absolute: float
+    agreement: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """One way to run a compiled artifact: the runtime's name, the job, what it must agree with.
+
+    ``deciding``: whether the artifact's ``verified`` depends on it (a second runtime whose
+    rounding is known to differ is shown, and need not).
+    """
+
+    runtime: str
+    job: Job
+    tolerance: Tolerance
+    deciding: bool = True
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compile: the model, for which target, with which of the backend's options.
+
+    ``golden`` is the golden folder, ``data`` the dataset's folder (``data.npz`` with ``x_train``,
+    ``y_train``, ``x_test``, ``y_test``); None where the user gave no data.
+    ``options`` has passed `Backend.options`.
+    """
+
+    model: Model
+    target: Target
+    options: Mapping[str, Any] = field(default_factory=dict)
+    golden: Path | None = None
+    data: Path | None = None
+    name: str = "model"
+
+
+class Backend(Protocol):
+    """One compiler."""
+
+    name: str
+    description: str
+
+    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Check the recipe's options and fill in the defaults.
+
+        Raises:
+            RecipeError: an unknown option or a wrong value; `where` is its place in the recipe.
+        """
+        ...
+
+    def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
+        """Everything that stands in the way; an empty list where nothing does."""
+        ...
+
+    def compile(self, request: Request) -> Job:
+        """The job whose output folder is the compiled artifact."""
+        ...
+
+    def simulate(self, request: Request, compiled: Path) -> list[Simulation]:
+        """The ways to run the artifact on the golden inputs (`request.golden`)."""
+        ...
+
+    def estimate(
+        self,
+        network: Network,
+        target: Target,
+        options: Mapping[str, Any],
+        compiled: Path | None = None,
+        result: Mapping[str, Any] | None = None,
+    ) -> dict[str, Estimate]:
+        """What it costs, by quantity; from the Network alone, or better with the artifact.
+
+        ``compiled`` is the artifact's folder and ``result`` its compile job's result.
+        Common names: ``macs`` (MAC), ``parameters`` (1), ``weight_memory`` (B),
+        ``activation_memory`` (B), ``model_size`` (B), ``latency`` (s), ``power`` (W, board),
+        ``chip_power`` (W), ``energy_per_inference`` (J, board), ``chip_energy_per_inference`` (J);
+        an FPGA adds ``lut``, ``ff``, ``dsp``, ``bram_18k``, ``latency_cycles``, ``ii``.
+        """
+        ...
+
+    def artifacts(self, compiled: Path) -> Mapping[str, Path]:
+        """The files or folders that the user wants, by kind (``tflite``, ``hls_project``, …)."""
+        ...

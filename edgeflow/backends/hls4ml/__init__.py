@@ -1,0 +1,1 @@
+"""The hls4ml backend: FPGA projects for a vendor's HLS tool."""

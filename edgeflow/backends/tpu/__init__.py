@@ -1,0 +1,1 @@
+"""The TPU backend: StableHLO graphs for Cloud TPUs, compiled ahead of time."""

@@ -1,0 +1,1 @@
+"""Compression: jobs that retrain a model for the precision that a target wants."""

@@ -1,0 +1,1 @@
+"""Deployment: artifacts onto a board, run there, measured there."""

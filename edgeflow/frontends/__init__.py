@@ -1,0 +1,1 @@
+"""Front ends: from a model file of any framework to a loaded model and its Network."""

@@ -1,0 +1,442 @@
+"""Jobs: pure functions from files and parameters to a folder, run in a toolchain.
+
+A job is named by its entry point, ``"edgeflow.backends.hls4ml.job:convert"``, a function
+
+    def convert(inputs: dict[str, Path], params: dict[str, Any], output: Path, progress) -> dict
+
+that reads `inputs`, fills the folder `output` and returns a small JSON result. `progress(done,
+total, text)` reports how far it is; what it prints goes into the job's log. It may raise an
+`EdgeflowError`, which reaches the user as it is.
+
+The key of a job is the hash of its entry point, the code behind that, the toolchain's lock, its
+inputs' contents and its parameters: the same job is never run twice.
+
+Each toolchain has one server process (`edgeflow/jobserver.py`), which imports the heavy modules
+once and forks for each job: a crash stays in the fork, and the import is paid once.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib.util
+import json
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any
+
+from edgeflow import toolchains
+from edgeflow.errors import EdgeflowError, Interrupted, JobError, StoreError, from_json
+from edgeflow.store import MANIFEST, Store, hash_json, hash_path
+
+PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run. `imports` are the heavy modules that its server should have loaded.
+
+    `inputs` name files or folders, `params` is JSON, `timeout` is in seconds, `title` is what the
+    user sees. `label` tells apart jobs of one title (a target's name); neither is in the key.
+    """
+
+    entry: str
+    toolchain: str
+    title: str
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    imports: tuple[str, ...] = ()
+    timeout: float = 3600
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job's outcome: its output folder, its result, and whether the store already had it."""
+
+    job: Job
+    key: str
+    path: Path
+    result: Mapping[str, Any]
+    seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to show: `state` is ``waiting``, ``running``, ``done``, ``cached`` or ``failed``."""
+
+    job: Job | None
+    state: str
+    done: float = 0
+    total: float = 0
+    text: str = ""
+
+
+def ignore(_: Event) -> None:
+    """A listener that shows nothing."""
+
+
+class Runner:
+    """Runs jobs: at most `workers` at a time, each once, from any thread.
+
+    Use it as a context manager; leaving it ends the toolchains' servers.
+    """
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        listener: Callable[[Event], None] = ignore,
+        workers: int | None = None,
+    ) -> None:
+        self.store = store or Store.default()
+        self.listener = listener
+        self.history: list[Finished] = []
+        self._slots = threading.BoundedSemaphore(workers or os.cpu_count() or 1)
+        self._servers: dict[str, _Server] = {}
+        self._guard = threading.Lock()
+        self._making: dict[str, threading.Lock] = {}
+        self._cancelled = threading.Event()
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, job: Job) -> Finished:
+        """Run the job, or take its outcome from the store.
+
+        Raises:
+            EdgeflowError: what the job raised on purpose.
+            JobError: it crashed or ran past its time limit; names the log.
+            ToolchainError: its toolchain could not be made.
+            StoreError: the store cannot be written.
+            Interrupted: `cancel` was called.
+        """
+        key = job_key(job, self.store)
+        finished = self._from_store(job, key)
+        if finished is None:
+            with self.store.lock(
+                key,
+                waiting=lambda: self.listener(Event(job, "waiting", text="another run does it")),
+            ):
+                finished = self._from_store(job, key) or self._execute(job, key)
+        with self._guard:
+            self.history.append(finished)
+        return finished
+
+    def cancel(self) -> None:
+        """End every running job; `run` then raises `Interrupted` in each thread."""
+        self._cancelled.set()
+        for server in list(self._servers.values()):
+            server.close()
+
+    def close(self) -> None:
+        """End the servers."""
+        for server in list(self._servers.values()):
+            server.close()
+        self._servers.clear()
+
+    def _from_store(self, job: Job, key: str) -> Finished | None:
+        path = self.store.get(key)
+        if path is None:
+            return None
+        manifest = self.store.manifest(key)
+        self.listener(Event(job, "cached"))
+        return Finished(
+            job, key, path / "output", manifest["result"], manifest["seconds"], cached=True
+        )
+
+    def _execute(self, job: Job, key: str) -> Finished:
+        self._stop_if_cancelled()
+        server = self._server(job.toolchain)
+        with self._slots, self.store.writing(key) as folder:
+            self._stop_if_cancelled()
+            self.listener(Event(job, "running"))
+            started = time.monotonic()
+            try:
+                result = self._attempt(job, key, folder, server)
+            except BaseException:
+                self.listener(Event(job, "failed"))
+                raise
+            seconds = time.monotonic() - started
+            manifest = {
+                "entry": job.entry,
+                "toolchain": job.toolchain,
+                "title": job.title,
+                "params": dict(job.params),
+                "inputs": {name: path.name for name, path in job.inputs.items()},
+                "result": result,
+                "seconds": round(seconds, 3),
+                "sha256": hash_path(folder / "output"),
+            }
+            with _disk(folder):
+                (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        self.listener(Event(job, "done"))
+        return Finished(job, key, self.store.path(key) / "output", result, seconds, cached=False)
+
+    def _attempt(self, job: Job, key: str, folder: Path, server: _Server) -> dict[str, Any]:
+        log = folder / "log.txt"
+        with _disk(folder):
+            (folder / "output").mkdir()
+            (folder / "scratch").mkdir()
+            log.touch()
+        request = {
+            "entry": job.entry,
+            "imports": list(job.imports),
+            "inputs": {name: str(path.absolute()) for name, path in job.inputs.items()},
+            "params": dict(job.params),
+            "folder": str(folder),
+        }
+        with _disk(folder):
+            (folder / "request.json").write_text(json.dumps(request))
+        failure = server.run(folder, job, self.listener)
+        self._stop_if_cancelled()
+        outcome = _read_json(folder / "outcome.json")
+        if outcome is not None and "error" in outcome and failure in (None, "exit code 1"):
+            error = from_json(outcome["error"])
+            if isinstance(error, JobError):
+                error.remedy = error.remedy or f"read the log: {self.store.keep_log(key, log)}"
+            raise error
+        if failure or outcome is None:
+            if failure and failure.startswith("exit code 75"):
+                raise StoreError("the disk is full", where=str(folder), remedy="free some space")
+            with log.open("a") as handle:
+                handle.write(server.tail())
+            raise JobError(
+                f"the job '{job.title}' ({job.entry}) ended early: {failure or 'no outcome'}",
+                remedy=f"read the log: {self.store.keep_log(key, log)}",
+            )
+        for name in ("request.json", "outcome.json"):
+            (folder / name).unlink()
+        result: dict[str, Any] = outcome["result"]
+        return result
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise Interrupted("interrupted", remedy="run the same command again: it resumes")
+
+    def _server(self, name: str) -> _Server:
+        with self._guard:
+            making = self._making.setdefault(name, threading.Lock())
+        with making:
+            server = self._servers.get(name)
+            if server is None or not server.alive:
+                chain = toolchains.get(name)
+                python = toolchains.ensure(
+                    chain, lambda text: self.listener(Event(None, "running", text=text))
+                )
+                server = self._servers[name] = _Server(python, chain.environment)
+            return server
+
+
+class _Server:
+    """The process of one toolchain that forks for each job, and the thread that hears from it."""
+
+    def __init__(self, python: Path, environment: Mapping[str, str]) -> None:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+        self._log: IO[bytes] = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [str(python), "-P", "-s", str(PACKAGE / "jobserver.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**kept, "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", **environment},
+            start_new_session=True,
+            text=True,
+        )
+        self._events: dict[str, queue.Queue[dict[str, Any]]] = {}
+        self._guard = threading.Lock()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def run(self, folder: Path, job: Job, listener: Callable[[Event], None]) -> str | None:
+        """Run the request in `folder`; returns what went wrong, None where nothing did."""
+        inbox: queue.Queue[dict[str, Any]] = queue.Queue()
+        name = str(folder)
+        with self._guard:
+            self._events[name] = inbox
+        deadline = time.monotonic() + job.timeout
+        pid: int | None = None
+        try:
+            self._send(name)
+            while True:
+                if not self.alive and inbox.empty():
+                    return f"its toolchain's process ended ({_exit_text(self._process.wait())})"
+                try:
+                    message = inbox.get(timeout=min(0.5, max(0.01, deadline - time.monotonic())))
+                except queue.Empty:
+                    if time.monotonic() < deadline:
+                        continue
+                    return f"it ran past its time limit of {job.timeout:g} s"
+                if "pid" in message:
+                    pid = message["pid"]
+                elif "progress" in message:
+                    done, total, text = message["progress"]
+                    listener(Event(job, "running", done, total, text))
+                elif "exit" in message:
+                    status = message["exit"]
+                    return None if status == 0 else _exit_text(status)
+        finally:
+            with self._guard:
+                self._events.pop(name, None)
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
+            elif time.monotonic() >= deadline:
+                self.close()  # it hangs while importing
+
+    def _send(self, line: str) -> None:
+        stdin = self._process.stdin
+        assert stdin is not None
+        with self._guard, contextlib.suppress(OSError, ValueError):
+            stdin.write(line + "\n")
+            stdin.flush()
+
+    def _listen(self) -> None:
+        stdout = self._process.stdout
+        assert stdout is not None
+        for line in stdout:
+            try:
+                message = json.loads(line)
+                name = message["job"]
+            except (ValueError, KeyError, TypeError):
+                continue
+            with self._guard:
+                inbox = self._events.get(name)
+            if inbox is not None:
+                inbox.put(message)
+
+    def tail(self) -> str:
+        """The end of what the server itself printed."""
+        self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, self._log.tell() - 4000))
+        return self._log.read().decode(errors="replace")
+
+    def close(self) -> None:
+        """End the server, and with it every job that it runs."""
+        with contextlib.suppress(OSError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def job_key(job: Job, store: Store) -> str:
+    """The hash that names the job's outcome, in hexadecimal.
+
+    Raises:
+        StoreError: an input cannot be read.
+    """
+    try:
+        inputs = {name: _input_hash(path, store) for name, path in job.inputs.items()}
+    except OSError as error:
+        raise StoreError(
+            f"cannot read an input of '{job.title}': {error.strerror}", where=str(error.filename)
+        ) from None
+    return hash_json(
+        {
+            "entry": job.entry,
+            "code": code_version(job.entry.partition(":")[0]),
+            "toolchain": toolchains.get(job.toolchain).version,
+            "inputs": inputs,
+            "params": dict(job.params),
+        }
+    )
+
+
+def _input_hash(path: Path, store: Store) -> str:
+    """A stored folder was hashed when it was finished; anything else is hashed now."""
+    with contextlib.suppress(ValueError):
+        _, key, *rest = path.absolute().relative_to(store.root / "done").parts
+        if store.get(key):
+            return f"{store.manifest(key)['sha256']}/{'/'.join(rest)}"
+    return hash_path(path)
+
+
+@lru_cache(maxsize=512)
+def code_version(module: str) -> str:
+    """Hash of a module's source and of all that it imports from this package."""
+    seen: dict[str, str] = {}
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        path = _source(name)
+        if path is None:
+            continue
+        text = path.read_text()
+        seen[name] = hash_json(text)
+        todo += _imports(text, name)
+    return hash_json(seen)
+
+
+def _source(module: str) -> Path | None:
+    parts = module.split(".")
+    if parts[0] != PACKAGE.name:
+        spec = importlib.util.find_spec(module)  # a third party's backend
+        return Path(spec.origin) if spec and spec.origin else None
+    stem = PACKAGE.joinpath(*parts[1:])
+    for path in (stem.with_suffix(".py"), stem / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _imports(text: str, module: str) -> Iterator[str]:
+    root = module.partition(".")[0]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.partition(".")[0] == root)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == root:
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _exit_text(status: int) -> str:
+    if status < 0:
+        try:
+            return f"killed by {signal.Signals(-status).name}"
+        except ValueError:
+            return f"killed by signal {-status}"
+    return f"exit code {status}"
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return record
+
+
+@contextlib.contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write: {error.strerror}",
+            where=str(error.filename or folder),
+            remedy="free some space, or set EDGEFLOW_CACHE to a folder that can be written",
+        ) from None
+
+
+__all__ = ["EdgeflowError", "Event", "Finished", "Job", "Runner", "code_version", "job_key"]

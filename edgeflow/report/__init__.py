@@ -1,0 +1,1 @@
+"""Reports: JSON, a terminal table, one self-contained HTML file."""
