@@ -44,8 +44,9 @@ class Store:
 
     @classmethod
     def default(cls) -> Store:
-        """The user's store."""
-        return cls(cache_root() / "store")
+        """The user's store: ``$EDGEFLOW_STORE``, or ``store`` in the cache."""
+        chosen = os.environ.get("EDGEFLOW_STORE")
+        return cls(Path(chosen).expanduser().absolute() if chosen else cache_root() / "store")
 
     def path(self, key: str) -> Path:
         """Where the folder of `key` is, or will be."""
