@@ -73,7 +73,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Event:
-    """Something to show: `state` is ``waiting``, ``running``, ``done``, ``cached`` or ``failed``."""
+    """Something to show; `state`: ``waiting``, ``running``, ``done``, ``cached``, ``failed``."""
 
     job: Job | None
     state: str
@@ -245,7 +245,7 @@ class _Server:
 
     def __init__(self, python: Path, environment: Mapping[str, str]) -> None:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
-        self._log: IO[bytes] = tempfile.TemporaryFile()
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
         self._process = subprocess.Popen(
             [str(python), "-P", "-s", str(PACKAGE / "jobserver.py")],
             stdin=subprocess.PIPE,

@@ -68,7 +68,8 @@ def _load_package() -> None:
     spec = importlib.util.spec_from_file_location(
         root.name, root / "__init__.py", submodule_search_locations=[str(root)]
     )
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     package = importlib.util.module_from_spec(spec)
     sys.modules[root.name] = package
     spec.loader.exec_module(package)

@@ -32,97 +32,31 @@ FORMAT: Final = "edgeflow.network/1"
 Shape = tuple[int | None, ...]
 
 ACTIVATIONS: Final = frozenset(
-    [
-        "relu",
-        "leaky_relu",
-        "prelu",
-        "elu",
-        "selu",
-        "gelu",
-        "sigmoid",
-        "hard_sigmoid",
-        "tanh",
-        "hard_tanh",
-        "softmax",
-        "softplus",
-        "softsign",
-        "silu",
-        "hard_silu",
-        "exponential",
-        "log_softmax",
-        "thresholded_relu",
-    ]
+    """
+    relu leaky_relu prelu elu selu gelu sigmoid hard_sigmoid tanh hard_tanh softmax
+    softplus softsign silu hard_silu exponential log_softmax thresholded_relu
+    """.split()
 )
 """Kinds that apply a function to each element (softmax: along the last axis)."""
 
 KINDS: Final = ACTIVATIONS | frozenset(
-    [
-        "input",
-        "dense",
-        "conv1d",
-        "conv2d",
-        "depthwise_conv1d",
-        "depthwise_conv2d",
-        "conv1d_transpose",
-        "conv2d_transpose",
-        "batch_norm",
-        "layer_norm",
-        "max_pool1d",
-        "max_pool2d",
-        "avg_pool1d",
-        "avg_pool2d",
-        "global_avg_pool1d",
-        "global_avg_pool2d",
-        "global_max_pool1d",
-        "global_max_pool2d",
-        "flatten",
-        "reshape",
-        "transpose",
-        "pad",
-        "crop",
-        "upsample",
-        "resize_bilinear",
-        "slice",
-        "concat",
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "maximum",
-        "minimum",
-        "average",
-        "matmul",
-        "mean",
-        "max",
-        "sum",
-        "lstm",
-        "gru",
-        "simple_rnn",
-        "embedding",
-        "scale",
-        "constant",
-        "quantize",
-        "dequantize",
-        "identity",
-        "opaque",
-    ]
+    """
+    input dense conv1d conv2d depthwise_conv1d depthwise_conv2d conv1d_transpose
+    conv2d_transpose batch_norm layer_norm max_pool1d max_pool2d avg_pool1d avg_pool2d
+    global_avg_pool1d global_avg_pool2d global_max_pool1d global_max_pool2d flatten
+    reshape transpose pad crop upsample resize_bilinear slice concat add sub mul div
+    maximum minimum average matmul mean max sum lstm gru simple_rnn embedding scale
+    constant quantize dequantize identity opaque
+    """.split()
 )
 """Every kind of layer. ``opaque`` is an operation that edgeflow does not know; its
 ``attributes["type"]`` names it, and every backend's check refuses it."""
 
 WEIGHTED: Final = frozenset(
-    [
-        "dense",
-        "conv1d",
-        "conv2d",
-        "depthwise_conv1d",
-        "depthwise_conv2d",
-        "conv1d_transpose",
-        "conv2d_transpose",
-        "lstm",
-        "gru",
-        "simple_rnn",
-    ]
+    """
+    dense conv1d conv2d depthwise_conv1d depthwise_conv2d conv1d_transpose
+    conv2d_transpose lstm gru simple_rnn
+    """.split()
 )
 """Kinds whose kernels multiply activations: those a compiler turns into multipliers."""
 

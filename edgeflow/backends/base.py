@@ -9,7 +9,8 @@ Files that stages hand to each other:
         model's own outputs, n x …; logits or probabilities, as the model gives them), and
         ``trace.npz`` with the output of each Network layer for the first inputs, by layer name.
     simulate job: ``outputs.npz`` with ``y`` (as golden's, dequantised to float32), maybe
-        ``trace.npz`` by the same layer names; its result has ``runtime``, ``version``, ``resolver``.
+        ``trace.npz`` by the same layer names; its result has ``runtime``, ``version`` and
+        ``resolver``.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ from edgeflow.store import cache_root
 
 FOLDER = Path(__file__).parent
 READY = ".edgeflow-ready"
+SHOWN = ("Using", "Resolved", "Prepared", "Installed", "Downloading", "Downloaded", "Bytecode")
+"""What of uv's output is progress."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +125,11 @@ def _make(chain: Toolchain, progress: Callable[[str], None]) -> None:
     progress(f"making the toolchain '{chain.name}' ({len(chain.packages)} packages)")
     shutil.rmtree(chain.path, ignore_errors=True)
     uv = find_uv()
-    python = str(chain.interpreter)
+    install = [uv, "pip", "install", "--python", str(chain.interpreter), "--require-hashes"]
     commands = (
         [uv, "venv", "--no-project", "--python", chain.python, str(chain.path)],
-        [uv, "pip", "install", "--python", python, "--require-hashes", "--no-deps", "--compile-bytecode",
-         "-r", str(chain.lock)],
-    )  # fmt: skip
+        [*install, "--no-deps", "--compile-bytecode", "-r", str(chain.lock)],
+    )
     try:
         for command in commands:
             _run(chain, command, progress)
@@ -201,7 +202,7 @@ def find_uv() -> str:
     try:
         from uv import find_uv_bin
 
-        return find_uv_bin()
+        return str(find_uv_bin())
     except (ImportError, FileNotFoundError):
         found = shutil.which("uv")
     if found:
