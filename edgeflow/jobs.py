@@ -197,6 +197,7 @@ class Runner:
             "inputs": {name: str(path.absolute()) for name, path in job.inputs.items()},
             "params": dict(job.params),
             "folder": str(folder),
+            "package": _package(job.entry),
         }
         with _disk(folder):
             (folder / "request.json").write_text(json.dumps(request))
@@ -257,7 +258,8 @@ class _Server:
         )
         self._events: dict[str, queue.Queue[dict[str, Any]]] = {}
         self._guard = threading.Lock()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     @property
     def alive(self) -> bool:
@@ -322,6 +324,8 @@ class _Server:
 
     def tail(self) -> str:
         """The end of what the server itself printed."""
+        if self._log.closed:
+            return ""
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, self._log.tell() - 4000))
         return self._log.read().decode(errors="replace")
@@ -336,6 +340,10 @@ class _Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._listener.join(timeout=2)  # it ends when the last holder of the pipe does
+        if not self._listener.is_alive() and self._process.stdout is not None:
+            self._process.stdout.close()
+        self._log.close()
 
 
 def job_key(job: Job, store: Store) -> str:
@@ -386,6 +394,21 @@ def code_version(module: str) -> str:
         seen[name] = hash_json(text)
         todo += _imports(text, name)
     return hash_json(seen)
+
+
+def _package(entry: str) -> tuple[str, str]:
+    """The top-level package of an entry point and its file, which the server makes importable.
+
+    Raises:
+        JobError: there is no such package.
+    """
+    root = entry.partition(":")[0].partition(".")[0]
+    if root == PACKAGE.name:
+        return root, str(PACKAGE / "__init__.py")
+    spec = importlib.util.find_spec(root)
+    if spec is None or spec.origin is None:
+        raise JobError(f"there is no package '{root}' for the job '{entry}'")
+    return root, spec.origin
 
 
 def _source(module: str) -> Path | None:

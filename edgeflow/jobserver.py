@@ -32,7 +32,8 @@ def main() -> None:
     """Serve until standard input closes."""
     events = os.dup(1)
     os.dup2(2, 1)  # what modules print on import is no event
-    _load_package()
+    root = Path(__file__).resolve().parent
+    _load_package(root.name, root / "__init__.py")
     selector = selectors.DefaultSelector()
     selector.register(0, selectors.EVENT_READ)
     running: dict[int, tuple[int, str]] = {}  # process descriptor -> process, job
@@ -62,16 +63,14 @@ def main() -> None:
                 _emit(events, {"job": job, "exit": os.waitstatus_to_exitcode(status)})
 
 
-def _load_package() -> None:
-    """Make `edgeflow` importable, and nothing that lies beside it."""
-    root = Path(__file__).resolve().parent
-    spec = importlib.util.spec_from_file_location(
-        root.name, root / "__init__.py", submodule_search_locations=[str(root)]
-    )
+def _load_package(name: str, file: Path) -> None:
+    """Make one package or module importable, and nothing that lies beside it."""
+    search = [str(file.parent)] if file.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=search)
     assert spec is not None
     assert spec.loader is not None
     package = importlib.util.module_from_spec(spec)
-    sys.modules[root.name] = package
+    sys.modules[name] = package
     spec.loader.exec_module(package)
 
 
@@ -142,6 +141,9 @@ def _job_main(folder: Path, request: dict[str, object], events: int, parent: int
 
 def _call(folder: Path, request: dict[str, object], progress: object) -> object:
     module, _, function = str(request["entry"]).partition(":")
+    name, file = request["package"]  # type: ignore[misc]
+    if name not in sys.modules:  # a third party's backend
+        _load_package(name, Path(file))
     entry = getattr(importlib.import_module(module), function)
     inputs = request["inputs"]
     assert isinstance(inputs, dict)

@@ -25,6 +25,9 @@ from edgeflow.frontends.model import Model
 from edgeflow.jobs import Job
 from edgeflow.network import Network
 from edgeflow.targets import Target
+from edgeflow.verify import Tolerance
+
+__all__ = ["Backend", "Problem", "Request", "Simulation", "Tolerance"]
 
 
 @dataclass(frozen=True)
@@ -38,20 +41,6 @@ class Problem:
     def __str__(self) -> str:
         place = f"layer '{self.layer}': " if self.layer else ""
         return f"{place}{self.message} ({self.remedy})"
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far a compiled artifact's outputs may be from the model's own.
-
-    ``absolute`` is the largest difference of any output; 0 asks for equality. ``agreement`` is the
-    least fraction of inputs whose largest output (the class) is the same. ``reason`` explains
-    what makes them differ: the user reads it in the report.
-    """
-
-    absolute: float
-    agreement: float
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -142,35 +142,24 @@ def _make(chain: Toolchain, progress: Callable[[str], None]) -> None:
 
 def _run(chain: Toolchain, command: list[str], progress: Callable[[str], None]) -> None:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    process = subprocess.Popen(
+    lines: list[str] = []
+    with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**clean, "NO_COLOR": "1"},
-    )
-    lines: list[str] = []
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            if line.startswith(
-                (
-                    "Using",
-                    "Resolved",
-                    "Prepared",
-                    "Installed",
-                    "Downloading",
-                    "Downloaded",
-                    "Bytecode",
-                )
-            ):
-                progress(f"{chain.name}: {line.strip()}")
-        status = process.wait()
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                lines.append(line.rstrip())
+                if line.startswith(SHOWN):
+                    progress(f"{chain.name}: {line.strip()}")
+            status = process.wait()
+        except BaseException:
+            process.kill()
+            raise
     if status != 0:
         raise ToolchainError(
             f"the toolchain '{chain.name}' could not be made",

@@ -1,0 +1,36 @@
+"""The backends that are installed: ours, and those of third parties."""
+
+from __future__ import annotations
+
+import difflib
+from functools import lru_cache
+from importlib.metadata import entry_points
+
+from edgeflow.backends.base import Backend
+from edgeflow.errors import InputError
+
+GROUP = "edgeflow.backends"
+
+
+def names() -> list[str]:
+    """Their names."""
+    return sorted({point.name for point in entry_points(group=GROUP)})
+
+
+@lru_cache(maxsize=32)
+def get(name: str, where: str | None = None) -> Backend:
+    """The backend of that name.
+
+    Raises:
+        InputError: there is none; suggests the nearest name.
+    """
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            backend: Backend = point.load()
+            return backend
+    near = difflib.get_close_matches(name, names(), 1)
+    raise InputError(
+        f"there is no backend '{name}'",
+        where=where,
+        remedy=f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(names())}",
+    )

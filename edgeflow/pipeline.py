@@ -1,0 +1,419 @@
+"""Plan, execute, report: the only place that knows the order of the stages."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from edgeflow import __version__, targets, verify
+from edgeflow.artifacts import place
+from edgeflow.backends import registry
+from edgeflow.backends.base import Backend, Problem, Request, Simulation
+from edgeflow.compress import methods
+from edgeflow.errors import (
+    DataError,
+    EdgeflowError,
+    Interrupted,
+    JobError,
+    RecipeError,
+    ToolchainError,
+    UnsupportedError,
+)
+from edgeflow.frontends import loader, reference
+from edgeflow.frontends.describe import layer_rows
+from edgeflow.frontends.model import Model
+from edgeflow.jobs import Finished, Job, Runner
+from edgeflow.network import Network
+from edgeflow.recipe import CompressSpec, DataSpec, Recipe, TargetSpec
+from edgeflow.store import hash_path
+from edgeflow.targets import Target
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One entry of the recipe's targets, with all that its words mean looked up and checked."""
+
+    name: str
+    target: Target
+    backend: Backend
+    options: Mapping[str, Any]
+    method: str
+    compress: Mapping[str, Any]
+    project: Path | None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The dataset's folder and what its job said of it (task, counts, shapes, classes)."""
+
+    folder: Path
+    about: Mapping[str, Any]
+
+
+@dataclass
+class Session:
+    """What the stages of one run share."""
+
+    recipe: Recipe
+    runner: Runner
+    output: Path
+    projects: Path
+    synthesise: bool = False
+    stages: list[Finished] = field(default_factory=list)
+
+    def do(self, job: Job, label: str = "") -> Finished:
+        """Run a job and remember it for the report."""
+        finished = self.runner.run(replace(job, label=label))
+        self.stages.append(finished)
+        return finished
+
+
+def aims(recipe: Recipe, where: Callable[..., str] = lambda *_: "recipe") -> list[Aim]:
+    """Look up every target, backend, option and method that the recipe names.
+
+    Raises:
+        RecipeError: naming all that is wrong at once.
+    """
+    found: list[Aim] = []
+    faults: list[EdgeflowError] = []
+    for name, spec in recipe.targets.items():
+        try:
+            found.append(_aim(name, spec, recipe, where))
+        except EdgeflowError as error:
+            faults.append(error)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise RecipeError(
+            "the recipe's targets cannot be used", details=[str(fault) for fault in faults]
+        )
+    return found
+
+
+def _aim(name: str, spec: TargetSpec, recipe: Recipe, where: Callable[..., str]) -> Aim:
+    place_of = where(("targets", name))
+    try:
+        target = targets.load(spec.target or name)
+    except EdgeflowError as error:
+        error.where = place_of
+        raise
+    backend_name = spec.backend or target.backends[0]
+    backend = registry.get(backend_name, place_of)
+    if backend_name not in target.backends:
+        raise RecipeError(
+            f"the target '{target.name}' is not for the backend '{backend_name}'",
+            where=place_of,
+            remedy=f"expected one of {', '.join(target.backends)}",
+        )
+    options = backend.options(spec.options, where(("targets", name, "options")))
+    compress = spec.compress or recipe.compress or CompressSpec(method="none")
+    place_of = where(("targets", name, "compress") if spec.compress else ("compress",))
+    given = methods.options(compress.method, compress.given, place_of)
+    if compress.method != "none" and recipe.data is None:
+        raise RecipeError(
+            f"retraining ({compress.method}) needs data",
+            where=place_of,
+            remedy="add 'data' to the recipe, or 'compress: {method: none}' to the target",
+        )
+    return Aim(name, target, backend, options, compress.method, given, spec.project)
+
+
+def run(
+    recipe: Recipe,
+    output: Path,
+    runner: Runner,
+    *,
+    where: Callable[..., str] = lambda *_: "recipe",
+    projects: Path = Path("hls_projects"),
+    recipe_file: str | None = None,
+    synthesise: bool = False,
+) -> dict[str, Any]:
+    """Do what the recipe says and write the report into `output`.
+
+    Args:
+        recipe: what to do.
+        output: folder for the report and the artifacts; made if need be.
+        runner: where the jobs run.
+        where: gives file and line of a place in the recipe, for errors.
+        projects: the folder for HLS projects that the recipe gives no place.
+        recipe_file: its name, for the report.
+        synthesise: run the vendor's tool on HLS projects where it is on PATH.
+
+    Returns:
+        the report, as in ``report.json``.
+
+    Raises:
+        EdgeflowError: bad input (before any training), a failed job.
+    """
+    from edgeflow.report.write import prepare, write
+
+    wanted = aims(recipe, where)
+    prepare(output)
+    session = Session(recipe, runner, output, projects, synthesise)
+    with ThreadPoolExecutor(max_workers=len(wanted) + 1) as pool:
+        try:
+            return _run(session, wanted, pool, recipe_file, write)
+        except BaseException as error:
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                runner.cancel()
+                raise Interrupted(
+                    "interrupted; what was finished is kept",
+                    remedy="run the same command again: it resumes",
+                ) from None
+            raise
+
+
+def _run(
+    session: Session,
+    wanted: Sequence[Aim],
+    pool: ThreadPoolExecutor,
+    recipe_file: str | None,
+    write: Callable[[dict[str, Any], Path], None],
+) -> dict[str, Any]:
+    recipe = session.recipe
+    data = load_data(recipe.data, session) if recipe.data else None
+    model = load_model(recipe, data, session)
+    _check_data(model.network, data, recipe)
+    _check_all(model.network, wanted)
+    base = pool.submit(_golden, session, model, data, "the given model")
+    results = _gather(
+        {aim.name: pool.submit(_aim_run, session, aim, model, data) for aim in wanted}
+    )
+    reference_folder = base.result()
+    record = {
+        "schema": "edgeflow.report/1",
+        "edgeflow": __version__,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "name": recipe.name,
+        "recipe": recipe_file,
+        "model": describe(model),
+        "data": _describe_data(recipe.data, data),
+        "metric": verify.METRICS[data.about["task"]] if data else None,
+        "accuracy": _accuracy(reference_folder / "golden.npz", data),
+        "history": {"float": model.history} if model.history else {},
+        "stages": [_stage(finished) for finished in session.stages],
+        "targets": {},
+    }
+    for aim in wanted:
+        entry = results[aim.name]
+        entry["accuracy_float"] = record["accuracy"]
+        record["targets"][aim.name] = entry
+    write(record, session.output)
+    return record
+
+
+def _gather(futures: Mapping[str, Future[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """The results; the first failure ends the wait, and is raised."""
+    done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+    for future in done:
+        future.result()
+    return {name: future.result() for name, future in futures.items()}
+
+
+def load_data(spec: DataSpec, session: Session) -> Dataset:
+    """Make the dataset's folder."""
+    params = spec.model_dump(exclude={"file"}, exclude_none=True) | {"seed": session.recipe.seed}
+    inputs = {"file": spec.file} if spec.file else {}
+    title = f"read the data ({spec.source or (spec.file.name if spec.file else '')})"
+    finished = session.do(Job("edgeflow.data_job:load", "keras", title, inputs, params))
+    return Dataset(finished.path, finished.result)
+
+
+def load_model(recipe: Recipe, data: Dataset | None, session: Session) -> Model:
+    """Read the model file, or train the recipe's layers."""
+    spec = recipe.model
+    if spec.file is not None:
+        return loader.load([path for path in (spec.file, spec.weights) if path], session.runner)
+    if data is None:
+        raise RecipeError("training a model from 'layers' needs 'data'")
+    params = spec.train.model_dump() | {"layers": spec.layers, "seed": recipe.seed}
+    return Model(session.do(methods.train_job(data.folder, params, "train the model")).path)
+
+
+def _check_data(network: Network, data: Dataset | None, recipe: Recipe) -> None:
+    if data is None:
+        return
+    from edgeflow.data_job import check_fit
+
+    try:
+        check_fit(
+            dict(data.about),
+            network[network.inputs[0]].output_shape,
+            network[network.outputs[0]].output_shape,
+        )
+    except DataError as error:
+        error.where = error.where or str(recipe.data and (recipe.data.file or recipe.data.source))
+        raise
+
+
+def _check_all(network: Network, wanted: Iterable[Aim]) -> None:
+    """Say what cannot work for every target, before hours of training."""
+    found: list[str] = []
+    for aim in wanted:
+        problems: list[Problem] = aim.backend.check(network, aim.target, aim.options)
+        found += [f"{aim.name} ({aim.backend.name}): {problem}" for problem in problems]
+    if found:
+        raise UnsupportedError("the model cannot be compiled as it is", details=found)
+
+
+def _golden(session: Session, model: Model, data: Dataset | None, label: str) -> Path:
+    """The golden folder of a model: inputs, its outputs, a trace."""
+    recipe = session.recipe
+    network = model.path / "network.json"
+    inputs = {"network": network} | ({"data": data.folder} if data else {})
+    params = {"count": recipe.verify_inputs, "seed": recipe.seed}
+    chosen = session.do(
+        Job("edgeflow.golden_job:choose", "keras", "choose golden inputs", inputs, params), label
+    )
+    return session.do(reference.reference_job(model, chosen.path / "x.npz"), label).path
+
+
+def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None) -> dict[str, Any]:
+    """Everything for one target; returns its part of the report."""
+    retrained = model
+    if aim.method != "none":
+        assert data is not None
+        params = {"seed": session.recipe.seed, **aim.compress}
+        title = f"retrain ({aim.method})"
+        job = methods.job(aim.method, model, data.folder, params, title)
+        retrained = Model(session.do(job, aim.name).path)
+        _check_all(retrained.network, [aim])
+    golden = _golden(session, retrained, data, aim.name)
+    request = Request(
+        model=retrained,
+        target=aim.target,
+        options=aim.options,
+        golden=golden,
+        data=data.folder if data else None,
+        name=f"{session.recipe.name}-{aim.name}",
+    )
+    compiled = session.do(aim.backend.compile(request), aim.name)
+    result = dict(compiled.result)
+    notes = [str(note) for note in result.get("notes", ())]
+    _ahead(session, aim, request, compiled, result, notes)
+    simulations = aim.backend.simulate(request, compiled.path)
+    with ThreadPoolExecutor(max_workers=max(1, len(simulations))) as pool:
+        outcomes = list(
+            pool.map(lambda item: session.do(item.job, f"{aim.name}, {item.runtime}"), simulations)
+        )
+    checks = [
+        _verify(simulation, outcome, golden, retrained.network, data)
+        for simulation, outcome in zip(simulations, outcomes, strict=True)
+    ]
+    deciding = [check for check in checks if check["deciding"]]
+    estimates = aim.backend.estimate(
+        retrained.network, aim.target, aim.options, compiled.path, result
+    )
+    project = aim.project or session.projects / request.name
+    placed = place(aim.backend.artifacts(compiled.path), session.output, aim.name, project)
+    return {
+        "backend": aim.backend.name,
+        "target": aim.target.name,
+        "title": aim.target.title,
+        "options": dict(aim.options),
+        "accuracy": deciding[0]["accuracy"] if deciding else None,
+        "accuracy_float": None,
+        "accuracy_retrained": _accuracy(golden / "golden.npz", data),
+        "verified": bool(deciding) and all(check["passed"] for check in deciding),
+        "verification": checks,
+        "compress": {"method": aim.method, **aim.compress} if aim.method != "none" else None,
+        "history": retrained.history if retrained is not model else {},
+        "layers": layer_rows(retrained.network),
+        "artifacts": {kind: os.path.relpath(path, session.output) for kind, path in placed.items()},
+        "estimates": {name: figure.to_json() for name, figure in estimates.items()},
+        "notes": notes,
+        "error": None,
+    }
+
+
+def _ahead(
+    session: Session,
+    aim: Aim,
+    request: Request,
+    compiled: Finished,
+    result: dict[str, Any],
+    notes: list[str],
+) -> None:
+    """Run the backend's optional further compilers; one that cannot be had is a note, no failure."""
+    further: dict[str, Callable[[Request, Path], Job | None]] = {}
+    if hasattr(aim.backend, "ahead"):
+        further["ahead"] = aim.backend.ahead
+    if session.synthesise and hasattr(aim.backend, "synthesise"):
+        further["synthesis"] = aim.backend.synthesise
+    for name, make in further.items():
+        try:
+            job = make(request, compiled.path)
+            if job is not None:
+                finished = session.do(job, aim.name)
+                result[name] = dict(finished.result) | {"folder": str(finished.path)}
+        except (ToolchainError, JobError) as error:
+            result[f"{name}_reason"] = error.message
+            notes.append(f"{name}: {error.message}")
+
+
+def _verify(
+    simulation: Simulation,
+    outcome: Finished,
+    golden: Path,
+    network: Network,
+    data: Dataset | None,
+) -> dict[str, Any]:
+    comparison = verify.compare(golden, outcome.path, simulation.tolerance, network)
+    tolerance = simulation.tolerance
+    return {
+        "runtime": outcome.result.get("runtime", simulation.runtime),
+        "version": outcome.result.get("version"),
+        "resolver": outcome.result.get("resolver"),
+        "deciding": simulation.deciding,
+        "accuracy": _accuracy(outcome.path / "outputs.npz", data),
+        "tolerance": {
+            "absolute": tolerance.absolute,
+            "agreement": tolerance.agreement,
+            "reason": tolerance.reason,
+        },
+        **comparison.to_json(),
+    }
+
+
+def _accuracy(outputs: Path, data: Dataset | None) -> float | None:
+    return verify.accuracy(outputs, data.folder, data.about["task"]) if data else None
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """The report's part about the given model."""
+    from dataclasses import asdict
+
+    network = model.network
+    return {
+        "name": network.name,
+        "format": model.format,
+        "sha256": network.source.get("sha256") or hash_path(model.weights),
+        "totals": asdict(network.totals),
+        "layers": layer_rows(network),
+    }
+
+
+def _describe_data(spec: DataSpec | None, data: Dataset | None) -> dict[str, Any] | None:
+    if spec is None or data is None:
+        return None
+    about = data.about
+    return {
+        "name": spec.source or (spec.file.name if spec.file else ""),
+        **{name: about.get(name) for name in ("task", "train", "test", "classes")},
+    }
+
+
+def _stage(finished: Finished) -> dict[str, Any]:
+    return {
+        "title": finished.job.title,
+        "label": finished.job.label,
+        "toolchain": finished.job.toolchain,
+        "seconds": round(finished.seconds, 3),
+        "cached": finished.cached,
+        "key": finished.key,
+    }

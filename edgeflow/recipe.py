@@ -1,0 +1,199 @@
+"""The recipe: what to do with which model, for which targets. One YAML file, checked as a whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from edgeflow import yamlfile
+from edgeflow.errors import RecipeError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrainSpec(_Strict):
+    """How the float model is trained from its layers."""
+
+    epochs: int = Field(40, ge=1, le=100_000, description="at most this many passes")
+    batch_size: int = Field(32, ge=1, description="samples per step")
+    learning_rate: float = Field(0.002, gt=0, description="of Adam, at the start")
+    patience: int = Field(10, ge=1, description="stop after so many passes without improvement")
+    validation_fraction: float = Field(0.15, gt=0, lt=1, description="held out of the train data")
+
+
+class ModelSpec(_Strict):
+    """The model: a file, or layers to train."""
+
+    file: Path | None = Field(None, description="model file, relative to the recipe")
+    weights: Path | None = Field(None, description="weights file of an architecture .json")
+    layers: list[str | dict[str, dict[str, Any] | None]] | None = Field(
+        None, description="Keras layers by their snake_case names, with their arguments"
+    )
+    train: TrainSpec = Field(default_factory=TrainSpec, description="how `layers` are trained")
+
+    @model_validator(mode="after")
+    def _one_of(self) -> ModelSpec:
+        if (self.file is None) == (self.layers is None):
+            raise ValueError("expected either 'file' or 'layers'")
+        if self.layers is not None and not self.layers:
+            raise ValueError("expected at least one layer in 'layers'")
+        if self.weights is not None and self.file is None:
+            raise ValueError("'weights' goes with 'file'")
+        return self
+
+
+class DataSpec(_Strict):
+    """The data: a built-in source, or an .npz file."""
+
+    source: str | None = Field(None, description="built in: sklearn:digits")
+    file: Path | None = Field(
+        None, description=".npz with x_train, y_train, x_test, y_test, or x and y to split"
+    )
+    test_fraction: float = Field(0.25, gt=0, lt=1, description="held out where the file is whole")
+    classes: int | None = Field(None, ge=2, description="labels must be below it")
+    task: str | None = Field(
+        None, pattern="^(classification|regression|reconstruction)$", description="default: by y"
+    )
+    scale: float | None = Field(None, description="factor on x")
+    flatten: bool = Field(False, description="samples become vectors")
+
+    @model_validator(mode="after")
+    def _one_of(self) -> DataSpec:
+        if (self.source is None) == (self.file is None):
+            raise ValueError("expected either 'source' or 'file'")
+        return self
+
+
+class CompressSpec(BaseModel):
+    """How the model is retrained for a target; further keys are the method's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    method: str = Field(description="qkeras, hgq2, int8 or none")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The method's options as written."""
+        return dict(self.model_extra or {})
+
+
+class TargetSpec(_Strict):
+    """What to make for one target."""
+
+    target: str | None = Field(None, description="the target's name, where the key is another")
+    backend: str | None = Field(None, description="default: the target's first")
+    compress: CompressSpec | None = Field(None, description="default: the recipe's")
+    options: dict[str, Any] = Field(default_factory=dict, description="the backend's options")
+    project: Path | None = Field(
+        None, description="folder for the HLS project; default hls_projects/NAME-TARGET"
+    )
+
+
+def _by_name(value: Any) -> Any:
+    """A list of names is short for targets without settings; an empty entry has none."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return {item: {} for item in value}
+    if isinstance(value, dict):
+        return {key: {} if item is None else item for key, item in value.items()}
+    return value
+
+
+def _from_file(value: Any) -> Any:
+    return {"file": value} if isinstance(value, str) else value
+
+
+class Recipe(_Strict):
+    """A whole recipe. Paths are relative to its folder."""
+
+    name: str = Field("", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$", description="of the report")
+    model: Annotated[ModelSpec, BeforeValidator(_from_file)]
+    data: DataSpec | None = None
+    compress: CompressSpec | None = Field(None, description="for targets that say no other")
+    targets: Annotated[dict[str, TargetSpec], BeforeValidator(_by_name)] = Field(min_length=1)
+    seed: int = Field(0, ge=0, description="of every random choice")
+    verify_inputs: int = Field(1000, ge=1, description="golden vectors, real inputs first")
+
+
+def load(path: Path) -> tuple[Recipe, yamlfile.Lines]:
+    """Read and check a recipe; its paths become absolute.
+
+    Raises:
+        RecipeError: naming every fault with its line.
+    """
+    data, lines = yamlfile.read(path, RecipeError)
+    recipe = yamlfile.validate(Recipe, data, lines, RecipeError)
+    folder = path.absolute().parent
+    recipe = recipe.model_copy(
+        update={
+            "name": recipe.name or path.stem,
+            "model": _absolute(recipe.model, folder, ("file", "weights")),
+            "data": recipe.data and _absolute(recipe.data, folder, ("file",)),
+        }
+    )
+    _check_files(recipe, lines)
+    return recipe, lines
+
+
+def _absolute(spec: Any, folder: Path, names: tuple[str, ...]) -> Any:
+    paths = {name: getattr(spec, name) for name in names}
+    return spec.model_copy(
+        update={name: folder / path for name, path in paths.items() if path is not None}
+    )
+
+
+def _check_files(recipe: Recipe, lines: yamlfile.Lines) -> None:
+    places: Mapping[tuple[str, ...], Path | None] = {
+        ("model", "file"): recipe.model.file,
+        ("model", "weights"): recipe.model.weights,
+        ("data", "file"): recipe.data.file if recipe.data else None,
+    }
+    missing = [
+        f"{lines.where(place)}: there is no file '{path}'"
+        for place, path in places.items()
+        if path is not None and not path.exists()
+    ]
+    if missing:
+        raise RecipeError(
+            "the recipe names files that do not exist",
+            where=str(lines.path),
+            details=missing,
+            remedy="paths are relative to the recipe's folder",
+        )
+
+
+def json_schema() -> dict[str, Any]:
+    """The recipe's JSON Schema, for editors."""
+    return Recipe.model_json_schema()
+
+
+def from_files(
+    model: list[Path],
+    targets: list[str],
+    *,
+    data: Path | None = None,
+    backend: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    inputs: int = 1000,
+) -> Recipe:
+    """The recipe that compiles a model as it is.
+
+    Raises:
+        RecipeError: there are not one or two model files.
+    """
+    if not 1 <= len(model) <= 2:
+        raise RecipeError(f"expected a model file and maybe its weights, found {len(model)} files")
+    spec = ModelSpec(file=model[0].absolute(), weights=model[1].absolute() if model[1:] else None)
+    aim = TargetSpec(backend=backend, options=dict(options or {}))
+    return Recipe(
+        name=re.sub(r"[^A-Za-z0-9._-]+", "-", model[0].stem).strip("-._") or "model",
+        model=spec,
+        data=DataSpec(file=data.absolute()) if data else None,
+        targets=dict.fromkeys(targets, aim),
+        verify_inputs=inputs,
+    )
