@@ -1,0 +1,138 @@
+"""Quantisation-aware retraining with QKeras: fixed point, for hls4ml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from edgeflow.compress import fit_job, graph_job
+from edgeflow.compress.fixed_job import choose, round_to, sample
+from edgeflow.compress.graph_job import FOLDABLE, PASSIVE, Graph
+from edgeflow.network import Layer, Quantizer
+
+KINDS: Final = (
+    (FOLDABLE - {"depthwise_conv1d"})
+    | PASSIVE
+    | {"input", "relu", "tanh", "sigmoid", "concat"}
+    | {"avg_pool1d", "avg_pool2d", "global_avg_pool1d", "global_avg_pool2d"}
+    | {"add", "sub", "mul", "maximum", "minimum", "average"}
+)
+CLASSES: Final = {
+    "dense": "QDense", "conv1d": "QConv1D", "conv2d": "QConv2D",
+    "depthwise_conv2d": "QDepthwiseConv2D",
+}  # fmt: skip
+
+
+def retrain(
+    inputs: Mapping[str, Path],
+    params: Mapping[str, Any],
+    output: Path,
+    progress: Callable[..., None],
+) -> dict[str, Any]:
+    """Job: the QKeras twin of a float model, retrained. Runs in the toolchain ``qkeras``.
+
+    ``inputs``: ``model`` (Model folder of any front end), ``data`` (dataset folder). ``params``:
+    ``bits`` (6), ``weight_bits``, ``bias_bits`` and ``activation_bits`` (default: ``bits``),
+    ``input_bits`` (default: the input stays as given), ``integer`` and ``activation_integer``
+    (default: chosen from the values), ``layers`` (the same keys by layer), and those of
+    `fit_job.Settings`. Batch norms are folded, the weights are carried over, and a softmax at the
+    end is left out: the model gives logits. Leaves a Model folder of format ``qkeras``.
+
+    Returns:
+        ``epochs``, ``best_epoch``, ``test_accuracy`` (or ``test_mse``), ``stripped`` (the softmax
+        layer left out, or None), ``weight_bits`` and ``activation_bits`` by layer.
+
+    Raises:
+        UnsupportedError: every layer without a QKeras twin.
+        DataError: the dataset does not fit.
+    """
+    import tf_keras as keras
+
+    settings = fit_job.Settings.of(params)
+    fit_job.seed(keras, settings)
+    graph = graph_job.fold_batch_norm(graph_job.read(inputs["model"]))
+    graph, stripped = graph_job.strip_softmax(graph)
+    graph_job.require(graph.network, KINDS, "qkeras")
+    data = fit_job.load(inputs["data"], graph.network, settings)
+    traces = graph_job.traces(keras, graph, sample(data.x))
+    # QKeras raises 2 to the integer bits as an integer, so they cannot be negative.
+    graph = insert_quantizers(choose(graph, traces, {"bits": 6, **params}, least=0))
+    model = graph_job.build(keras, graph, lambda layer: twin(keras, layer))
+    last = graph.network[graph.network.outputs[0]].kind
+    history = fit_job.fit(keras, model, data, last, settings, progress)
+    graph = graph.with_weights(_rounded(graph, graph_job.get_arrays(model, graph.network)))
+    for name, arrays in graph.weights.items():
+        graph_job.set_arrays(model.get_layer(name), arrays)
+    keras.Model(model.inputs, model.outputs, name="model").save(
+        output / "model.h5", include_optimizer=False
+    )
+    graph_job.write(output, graph, "qkeras", ["model.h5"], history)
+    return {
+        **fit_job.outcome(model, data, last, history),
+        "stripped": stripped,
+        **graph_job.widths(graph.network),
+    }
+
+
+def insert_quantizers(graph: Graph) -> Graph:
+    """Each rounded output that is no relu's gets a ``quantize`` layer of its own behind it."""
+    layers: list[Layer] = []
+    renamed: dict[str, str] = {}
+    for layer in graph.network:
+        moved = replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs))
+        if moved.quantizer is None or moved.kind in PASSIVE | {"relu", "concat"}:
+            layers.append(moved)
+            continue
+        name = f"{layer.name}_quantize"
+        shape = layer.output_shape
+        layers.append(replace(moved, quantizer=None))
+        layers.append(
+            Layer(name, "quantize", (layer.name,), (shape,), shape, quantizer=moved.quantizer)
+        )
+        renamed[layer.name] = name
+    return replace(graph, network=graph.network.with_layers(tuple(layers)))
+
+
+def twin(keras: Any, layer: Layer) -> Any:
+    """The QKeras layer that computes this layer."""
+    import qkeras
+
+    if layer.weights:
+        name = CLASSES[layer.kind]
+        role = "depthwise" if layer.kind.startswith("depthwise") else "kernel"
+        rounding = {
+            f"{role}_quantizer": _bits(layer.weights["kernel"].quantizer),
+            "bias_quantizer": _bits(layer.weights["bias"].quantizer)
+            if "bias" in layer.weights
+            else None,
+        }
+        return graph_job.plain(keras, layer, source=qkeras, name=name, **rounding)
+    if layer.kind == "quantize":
+        return qkeras.QActivation(_bits(layer.quantizer), name=layer.name)
+    if layer.kind == "relu" and layer.quantizer is not None:
+        q = layer.quantizer
+        function = qkeras.quantized_relu(int(q.bits), int(q.integer or 0))
+        return qkeras.QActivation(function, name=layer.name)
+    return graph_job.plain(keras, layer)
+
+
+def _bits(q: Quantizer | None) -> Any:
+    import qkeras
+
+    assert q is not None
+    return qkeras.quantized_bits(int(q.bits), int(q.integer or 0), keep_negative=q.signed, alpha=1)
+
+
+def _rounded(graph: Graph, weights: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    rounded: dict[str, dict[str, Any]] = {}
+    for layer in graph.network:
+        for role, weight in layer.weights.items():
+            q = weight.quantizer
+            assert q is not None
+            values = round_to(weights[layer.name][role], int(q.bits), int(q.integer or 0))
+            rounded.setdefault(layer.name, {})[role] = np.asarray(values, np.float32)
+    return rounded
