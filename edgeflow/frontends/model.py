@@ -13,7 +13,7 @@ from edgeflow.network import Network
 HOMES = {
     "keras3": "keras",
     "hgq2": "keras",
-    "qkeras_v3": "keras",
+    "qkeras_v3": "qkeras",
     "keras2": "qkeras",
     "qkeras": "qkeras",
     "onnx": "keras",
