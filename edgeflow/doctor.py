@@ -19,14 +19,14 @@ LEAST_FREE_GIB: Final = 6
 
 TOOLS: Final = (
     # program, arguments for its version, needed, what for and how to get it
-    ("g++", ("--version",), True, "compiles hls4ml's C simulation: apt install g++"),
-    ("vitis-run", ("--version",), False, "HLS synthesis: install AMD Vitis, source its settings64.sh"),
-    ("vitis_hls", ("-version",), False, "HLS synthesis: install AMD Vitis HLS 2020.2 to 2024.1"),
-    ("vivado_hls", ("-version",), False, "HLS synthesis: install AMD Vivado HLS up to 2020.1"),
-    ("vivado", ("-version",), False, "logic synthesis and bitstreams: install AMD Vivado"),
-    ("edgetpu_compiler", ("--version",), False, "Coral Edge TPU: install Google's compiler"),
-    ("ssh", ("-V",), False, "helps you to set up keys for `edgeflow deploy`: apt install openssh-client"),
-)  # fmt: skip
+    ("g++", "--version", True, "hls4ml's C simulation: apt install g++"),
+    ("vitis-run", "--version", False, "HLS synthesis: install AMD Vitis, source settings64.sh"),
+    ("vitis_hls", "-version", False, "HLS synthesis: AMD Vitis HLS 2020.2 to 2024.1"),
+    ("vivado_hls", "-version", False, "HLS synthesis: AMD Vivado HLS up to 2020.1"),
+    ("vivado", "-version", False, "logic synthesis and bitstreams: AMD Vivado"),
+    ("edgetpu_compiler", "--version", False, "Coral Edge TPU: install Google's compiler"),
+    ("ssh", "-V", False, "keys for `edgeflow deploy`: apt install openssh-client"),
+)
 
 
 @dataclass(frozen=True)
@@ -57,21 +57,21 @@ def _uv() -> Finding:
         program = toolchains.find_uv()
     except ToolchainError as error:
         return Finding("uv", "missing", "", error.remedy or "")
-    return Finding("uv", "ok", version_of(program, ("--version",)), "")
+    return Finding("uv", "ok", version_of(program, "--version"), "")
 
 
-def _tool(program: str, arguments: tuple[str, ...], needed: bool, remedy: str) -> Finding:
+def _tool(program: str, argument: str, needed: bool, remedy: str) -> Finding:
     path = shutil.which(program)
     if path is None:
         return Finding(program, "missing" if needed else "optional", "", remedy)
-    return Finding(program, "ok", f"{version_of(path, arguments)} ({path})", "")
+    return Finding(program, "ok", f"{version_of(path, argument)} ({path})", "")
 
 
-def version_of(program: str, arguments: tuple[str, ...]) -> str:
+def version_of(program: str, argument: str) -> str:
     """The first line that a program prints about its version; "found" where it says nothing."""
     try:
         done = subprocess.run(
-            [program, *arguments], capture_output=True, text=True, timeout=20, check=False
+            [program, argument], capture_output=True, text=True, timeout=20, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return "found, does not answer"

@@ -339,7 +339,7 @@ def _ahead(
     result: dict[str, Any],
     notes: list[str],
 ) -> None:
-    """Run the backend's optional further compilers; one that cannot be had is a note, no failure."""
+    """Run the backend's optional compilers; one that cannot be had is a note, no failure."""
     further: dict[str, Callable[[Request, Path], Job | None]] = {}
     if hasattr(aim.backend, "ahead"):
         further["ahead"] = aim.backend.ahead

@@ -20,7 +20,8 @@ HEAVY = set(
 CORE_ONLY = set("pydantic typer rich yaml jinja2 paramiko plotly uv".split())
 ORDER = (
     ("cli",),
-    ("estimating", "doctor"),
+    ("api", "doctor"),
+    ("estimating",),
     ("pipeline",),
     ("artifacts", "recipe"),
     ("compress", "backends", "deploy", "report"),

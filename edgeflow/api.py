@@ -1,0 +1,170 @@
+"""The library: the commands as functions. ``import edgeflow`` offers them.
+
+>>> import edgeflow
+>>> report = edgeflow.run("models/digits/digits.yaml", "runs/digits")
+>>> report["targets"]["pynq-z2"]["verified"]
+True
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeflow.errors import UnsupportedError
+from edgeflow.jobs import Runner
+
+if TYPE_CHECKING:
+    from edgeflow.backends.base import Problem
+    from edgeflow.network import Network
+
+File = str | PathLike[str]
+
+
+def run(
+    recipe: File, output: File, *, runner: Runner | None = None, synthesise: bool = False
+) -> dict[str, Any]:
+    """Do a whole recipe; returns the report, as in ``OUTPUT/report.json``.
+
+    Args:
+        recipe: the YAML file.
+        output: folder for report and artifacts.
+        runner: where jobs run; default one of its own with the user's store, and no progress.
+        synthesise: run the vendor's HLS tool where it is on PATH.
+
+    Raises:
+        EdgeflowError: bad input, a failed job.
+    """
+    from edgeflow import pipeline
+    from edgeflow import recipe as recipes
+
+    plan, lines = recipes.load(Path(recipe))
+    with _runner(runner) as chosen:
+        return pipeline.run(
+            plan,
+            Path(output),
+            chosen,
+            where=lines.where,
+            recipe_file=Path(recipe).name,
+            synthesise=synthesise,
+        )
+
+
+def inspect(*model: File, runner: Runner | None = None) -> Network:
+    """The Network of a model file (and its weights' file), or of a Network JSON.
+
+    Raises:
+        ModelError: it cannot be read, or holds what is refused.
+    """
+    from edgeflow.frontends import loader
+
+    paths = [Path(path) for path in model]
+    if len(paths) == 1 and loader.is_network(paths[0]):
+        return loader.load_network(paths[0])
+    with _runner(runner) as chosen:
+        return loader.load(paths, chosen).network
+
+
+def check(
+    network: Network,
+    target: str,
+    *,
+    backend: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> list[Problem]:
+    """Everything that hinders the Network on the target; empty where nothing does."""
+    from edgeflow import targets
+    from edgeflow.backends import registry
+
+    aim = targets.load(target)
+    compiler = registry.get(backend or aim.backends[0])
+    return compiler.check(network, aim, compiler.options(dict(options or {}), "options"))
+
+
+def compile(
+    model: File | Sequence[File],
+    targets: str | Sequence[str],
+    output: File,
+    *,
+    data: File | None = None,
+    backend: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    inputs: int = 1000,
+    runner: Runner | None = None,
+    synthesise: bool = False,
+) -> dict[str, Any]:
+    """Compile a model as it is, verify and report; returns the report.
+
+    Args:
+        model: its file, or architecture and weights.
+        targets: one or several names.
+        output: folder for report and artifacts.
+        data: dataset (.npz), for calibration, real golden inputs and accuracy.
+        backend: its name; default each target's first.
+        options: the backend's options.
+        inputs: golden vectors to verify with.
+        runner, synthesise: as in `run`.
+    """
+    from edgeflow import pipeline
+    from edgeflow.recipe import from_files
+
+    files = [model] if isinstance(model, (str, PathLike)) else list(model)
+    plan = from_files(
+        [Path(file) for file in files],
+        [targets] if isinstance(targets, str) else list(targets),
+        data=Path(data) if data is not None else None,
+        backend=backend,
+        options=options,
+        inputs=inputs,
+    )
+    folder = Path(output)
+    with _runner(runner) as chosen:
+        return pipeline.run(
+            plan, folder, chosen, projects=folder / "hls_projects", synthesise=synthesise
+        )
+
+
+def estimate(
+    network: Network,
+    targets: str | Sequence[str],
+    *,
+    backend: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """What the Network would cost on each target, in the form of the report's ``targets``.
+
+    Raises:
+        UnsupportedError: no target was named.
+    """
+    from edgeflow.estimating import estimate_targets
+
+    names = [targets] if isinstance(targets, str) else list(targets)
+    if not names:
+        raise UnsupportedError("expected at least one target")
+    return estimate_targets(lambda: network, names, backend=backend, options=options)
+
+
+def deploy(folder: File, target: str, host: str, **settings: Any) -> dict[str, Any]:
+    """Take a run's TFLite artifact to a board over SSH, run it there, compare, measure.
+
+    Args:
+        folder: of a run, with its ``report.json``.
+        target: which of its targets.
+        host: ``USER@HOST`` or ``USER@HOST:PORT``.
+        settings: ``identity``, ``known_hosts``, ``python``: see `edgeflow.deploy.ssh.deploy`.
+    """
+    from edgeflow.deploy.ssh import deploy as deploy_over_ssh
+
+    return deploy_over_ssh(Path(folder), target, host, **settings)
+
+
+@contextlib.contextmanager
+def _runner(given: Runner | None) -> Iterator[Runner]:
+    if given is not None:
+        yield given
+        return
+    with Runner() as made:
+        yield made
