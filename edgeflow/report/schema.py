@@ -1,0 +1,265 @@
+"""What ``report.json`` holds: its schema, version ``edgeflow.report/1``.
+
+Additions keep the version; readers ignore keys that they do not know. ``schema.json`` beside this
+file is the same as JSON Schema (`json_schema`), published for other programs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edgeflow.errors import InputError
+from edgeflow.estimate.quantity import Estimate as Quantity
+
+FORMAT: Final = "edgeflow.report/1"
+
+Number = int | float
+Curves = dict[str, list[Number | None]]
+
+
+class _Record(BaseModel):
+    """A record of at least these keys; more are kept, so that later versions can add some."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+
+def _relative(path: str) -> str:
+    if not path or PurePosixPath(path).is_absolute():
+        raise ValueError(f"expected a path relative to the report's folder, found '{path}'")
+    return path
+
+
+ArtifactPath = Annotated[str, AfterValidator(_relative)]
+
+
+class LayerRow(_Record):
+    """One layer of a network. MACs are of one inference; sparsity is a fraction."""
+
+    name: str
+    kind: str
+    output_shape: list[int | None] = []
+    parameters: int = 0
+    macs: int = 0
+    weight_bits: Number | None = None
+    activation_bits: Number | None = None
+    sparsity: Number | None = None
+
+
+class Totals(_Record):
+    """Sums over a network's layers."""
+
+    macs: int | None = None
+    parameters: int | None = None
+
+
+class ModelRecord(_Record):
+    """The model that was given or trained."""
+
+    name: str
+    format: str | None = None
+    sha256: str | None = None
+    totals: Totals = Totals()
+    layers: list[LayerRow] = []
+
+
+class Data(_Record):
+    """The data: how many examples are for training and for testing."""
+
+    name: str
+    task: str | None = None
+    train: int | None = None
+    test: int | None = None
+    classes: int | list[str] | None = None
+
+
+class Stage(_Record):
+    """One job of the run; `seconds` is what it took when it ran, `cached` that it did not now."""
+
+    title: str
+    label: str = ""
+    toolchain: str | None = None
+    seconds: Number
+    cached: bool = False
+    key: str | None = None
+
+
+class Estimate(_Record):
+    """A quantity with its 90 % band, its method and its source (`edgeflow.estimate.quantity`)."""
+
+    value: Number | None
+    low: Number | None
+    high: Number | None
+    unit: str
+    method: Literal["measured", "synthesised", "simulated", "model"]
+    source: str
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Estimate:
+        Quantity(  # raises ValueError
+            self.value, self.low, self.high, self.unit, self.method, self.source, self.reason
+        )
+        return self
+
+
+class Divergence(_Record):
+    """The first layer whose output differs, by how much, and the element (index) where."""
+
+    layer: str
+    difference: Number | None = None
+    index: int | list[int] | None = None
+
+
+class Allowed(_Record):
+    """The tolerance that a comparison was held to, and why it is not 0."""
+
+    absolute: Number
+    agreement: Number
+    reason: str = ""
+
+
+class Verification(_Record):
+    """One comparison of the artifact's outputs with the model's own.
+
+    `equal` is the fraction of output elements that are exactly equal, `agreement` the fraction of
+    inputs with the same largest output. `deciding`: whether `verified` depends on it.
+    """
+
+    runtime: str
+    version: str | None = None
+    resolver: str | None = None
+    inputs: int
+    equal: Number | None = None
+    max_difference: Number | None = None
+    mean_difference: Number | None = None
+    agreement: Number | None = None
+    accuracy: Number | None = None
+    tolerance: Allowed | None = None
+    passed: bool
+    deciding: bool = True
+    first_divergence: Divergence | None = None
+    explanation: str | None = None
+
+
+class Compression(_Record):
+    """How the model was retrained for this target."""
+
+    method: str
+
+
+class Deployment(_Record):
+    """One run on a board (`edgeflow.deploy`). Times are in seconds."""
+
+    host: str
+    created: str
+    runtime: str
+    version: str
+    resolver: str
+    inputs: int
+    equal: Number
+    max_difference: Number | None
+    agreement: Number
+    passed: bool
+    explanation: str = ""
+
+
+class TargetRecord(_Record):
+    """All about one target.
+
+    `accuracy` is of the compiled artifact on the test data; `accuracy_retrained` of the retrained
+    model, `accuracy_float` of the model before. Paths are relative to the report's folder.
+    """
+
+    backend: str
+    target: str | None = None
+    title: str = ""
+    options: dict[str, Any] = {}
+    accuracy: Number | None
+    accuracy_float: Number | None = None
+    accuracy_retrained: Number | None = None
+    verified: bool
+    verification: list[Verification] = []
+    compress: Compression | None = None
+    history: Curves = {}
+    layers: list[LayerRow] = []
+    artifacts: dict[str, ArtifactPath]
+    estimates: dict[str, Estimate]
+    deployment: Deployment | None = None
+    notes: list[str] = []
+    error: str | None = None
+
+
+class Report(_Record):
+    """The whole report."""
+
+    format: Literal["edgeflow.report/1"] = Field(alias="schema")
+    edgeflow: str
+    created: str
+    name: str
+    recipe: str | None = None
+    model: ModelRecord
+    data: Data | None = None
+    metric: str | None = None
+    accuracy: Number | None = None
+    history: dict[str, Curves] = {}
+    stages: list[Stage] = []
+    targets: dict[str, TargetRecord]
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema as JSON Schema (draft 2020-12)."""
+    schema = Report.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": FORMAT, **schema}
+
+
+def check(record: Mapping[str, Any], where: str = "report") -> dict[str, Any]:
+    """The record as plain JSON data that follows the schema, with every default filled in.
+
+    Numbers that JSON cannot hold (NaN, infinities) become null; numpy's numbers plain ones.
+
+    Raises:
+        InputError: it does not follow the schema; `details` names every place.
+    """
+    found = record.get("schema")
+    if found != FORMAT:
+        raise InputError(
+            f"expected a report of schema '{FORMAT}', found {_short(found)}",
+            where=where,
+            remedy="read it with the version of edgeflow that wrote it, or run again",
+        )
+    try:
+        return Report.model_validate(_plain(record)).model_dump(mode="json", by_alias=True)
+    except ValidationError as error:
+        raise InputError(
+            "the report does not follow its schema",
+            where=where,
+            details=[
+                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}, "
+                f"found {_short(item['input'])}"
+                for item in error.errors(include_url=False)
+            ],
+        ) from None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if type(value).__module__ == "numpy":
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

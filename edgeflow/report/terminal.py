@@ -1,0 +1,218 @@
+"""The report as tables for a terminal: readable without colour and at 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from edgeflow.report import units
+from edgeflow.report.verdict import verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+MEMORY = {
+    "lut": "LUT",
+    "ff": "FF",
+    "dsp": "DSP",
+    "bram_18k": "BRAM",
+    "uram": "URAM",
+    "model_size": "file",
+    "weight_memory": "weights",
+    "activation_memory": "act.",
+}
+"""What the last column shows, and how it is called there."""
+
+Record = Mapping[str, Any]
+
+
+class _Reasons:
+    """Why figures are missing, each reason once, numbered in the order in which they appear."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def mark(self, reason: str) -> str:
+        if reason not in self.texts:
+            self.texts.append(reason)
+        return f"{units.NONE} [{self.texts.index(reason) + 1}]"
+
+
+def render(record: Record, console: Console) -> None:
+    """Print a report: accuracy, costs, what is missing and why.
+
+    Args:
+        record: the report, as `edgeflow.report.write` takes it.
+        console: where to print; its width and colours are respected.
+
+    Raises:
+        InputError: the record does not follow the schema.
+    """
+    from rich.text import Text
+
+    from edgeflow.report.schema import check
+
+    record = check(record)
+    console.print()
+    console.print(_results(record))
+    if any(target["estimates"] for target in record["targets"].values()):
+        _print_costs(record["targets"], console)
+    for name, target in record["targets"].items():
+        for line in _remarks(target):
+            console.print(Text(f"{name}: {line}"))
+    outcome = verdict(record)
+    text = outcome["text"][:1].upper() + outcome["text"][1:] + "."
+    console.print(Text(text, style="bold green" if outcome["good"] else "bold red"))
+
+
+def render_estimates(targets: Record, console: Console) -> None:
+    """Print what a model would cost on targets.
+
+    Args:
+        targets: by name, records with ``estimates`` as in the report, and ``problems`` (texts).
+        console: where to print.
+    """
+    from rich.text import Text
+
+    console.print()
+    _print_costs(targets, console)
+    for name, target in targets.items():
+        for problem in target.get("problems", ()):
+            console.print(Text(f"{name}: cannot be compiled: {problem}", style="bold red"))
+
+
+def _print_costs(targets: Record, console: Console) -> None:
+    from rich.text import Text
+
+    reasons = _Reasons()
+    console.print(_costs(targets, reasons))
+    console.print(Text("M measured, S synthesised, C simulated, ~ model", style="dim"))
+    for number, reason in enumerate(reasons.texts, 1):
+        console.print(Text(f"[{number}] {reason}", style="dim"))
+
+
+def _results(record: Record) -> Table:
+    from rich.text import Text
+
+    metric = record["metric"] or "accuracy"
+    table = _table(f"{record['name']}: {metric.replace('_', ' ')}")
+    for header in ("target", "backend"):
+        table.add_column(header, overflow="fold")
+    for header in ("float", "retrained", "compiled"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("verified")
+    for name, target in record["targets"].items():
+        state = "yes" if target["verified"] else "failed" if target["error"] else "NO"
+        table.add_row(
+            Text(name, style="bold"),
+            Text(target["backend"]),
+            units.score(target["accuracy_float"], record["metric"]),
+            units.score(target["accuracy_retrained"], record["metric"]),
+            Text(units.score(target["accuracy"], record["metric"]), style="bold"),
+            Text(state, style="green" if target["verified"] else "bold red"),
+        )
+    return table
+
+
+def _costs(targets: Record, reasons: _Reasons) -> Table:
+    from rich.text import Text
+
+    table = _table("cost per inference, with 90 % bands")
+    table.add_column("target", overflow="fold")
+    for header in ("latency", "power", "energy", "memory, logic"):
+        table.add_column(header, min_width=13)
+    for name, target in targets.items():
+        estimates: Record = target["estimates"]
+        table.add_row(
+            Text(name, style="bold"),
+            _cell(estimates, {"latency": "", "latency_measured": ""}, reasons),
+            _cell(estimates, {"power": "", "chip_power": "chip "}, reasons),
+            _cell(
+                estimates,
+                {"energy_per_inference": "", "chip_energy_per_inference": "chip "},
+                reasons,
+            ),
+            _memory(estimates),
+        )
+    return table
+
+
+def _cell(estimates: Record, quantities: Mapping[str, str], reasons: _Reasons) -> Text:
+    """The figures of one cell below each other, each as value and method, then its band.
+
+    A later quantity that is missing is left out where an earlier one of the cell is known.
+    """
+    from rich.text import Text
+
+    cell = Text()
+    for quantity, prefix in quantities.items():
+        estimate = estimates.get(quantity)
+        if estimate is None or (estimate["value"] is None and cell):
+            continue
+        if cell:
+            cell.append("\n")
+        if estimate["value"] is None:
+            cell.append(prefix + reasons.mark(estimate["reason"]), style="dim")
+            continue
+        cell.append(f"{prefix}{units.si(estimate['value'], estimate['unit'])} {_method(estimate)}")
+        if text := units.band(estimate):
+            cell.append(f"\n{text}", style="dim")
+    return cell or Text(units.NONE)
+
+
+def _memory(estimates: Record) -> Text:
+    from rich.text import Text
+
+    lines = []
+    for quantity, label in MEMORY.items():
+        estimate = estimates.get(quantity)
+        if estimate is not None and estimate["value"] is not None:
+            unit = "B" if estimate["unit"] == "B" else "1"
+            lines.append(f"{label} {units.si(estimate['value'], unit)} {_method(estimate)}")
+    return Text("\n".join(lines) or units.NONE)
+
+
+def _method(estimate: Record) -> str:
+    return {"measured": "M", "synthesised": "S", "simulated": "C", "model": "~"}[estimate["method"]]
+
+
+def _remarks(target: Record) -> list[str]:
+    """What a reader must know of a target beyond its figures."""
+    lines = [target["error"]] if target["error"] else []
+    for one in target["verification"]:
+        if not one["passed"]:
+            lines.append(_difference(one))
+    lines += target["notes"]
+    if board := target["deployment"]:
+        outcome = "as expected" if board["passed"] else "NOT as expected"
+        lines.append(
+            f"on {board['host']}, {board['runtime']} {board['version']}: outputs {outcome} "
+            f"on {board['inputs']:,} inputs"
+        )
+    return lines
+
+
+def _difference(one: Record) -> str:
+    text = f"{one['runtime']} differs from the model"
+    if one["max_difference"] is not None:
+        text += f" by up to {one['max_difference']:.3g}"
+    if first := one["first_divergence"]:
+        text += f", first in layer '{first['layer']}'"
+        if first["difference"] is not None:
+            text += f" by {first['difference']:.3g}"
+    if one["explanation"]:
+        text += f": {one['explanation']}"
+    return text
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    return Table(
+        title=Text(title), title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False,
+        padding=(0, 1), collapse_padding=True,
+    )  # fmt: skip
