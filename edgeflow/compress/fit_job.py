@@ -87,12 +87,14 @@ def fit(
     last: str,
     settings: Settings,
     progress: Callable[..., None],
+    penalty: Callable[[], float] | None = None,
 ) -> dict[str, list[float]]:
     """Train, stop early, keep the best weights (least validation loss); returns the history.
 
     The learning rate falls to 0 along a cosine. ``last`` is the kind of the last layer, from which
     the loss follows: cross-entropy from logits unless it is a softmax or sigmoid; squared error
-    for regression and reconstruction.
+    for regression and reconstruction. ``penalty()`` is added to the validation loss when epochs are
+    compared: what the model costs.
 
     Raises:
         InputError: the loss became NaN.
@@ -110,6 +112,10 @@ def fit(
         for name, value in logs.items():
             history.setdefault(name, []).append(round(float(value), 7))
         value = float(logs["val_loss"])
+        if penalty is not None:
+            cost = penalty()
+            history.setdefault("penalty", []).append(round(cost, 7))
+            value += cost
         if not math.isfinite(float(logs["loss"])):
             model.stop_training = True
         elif value < best["loss"]:

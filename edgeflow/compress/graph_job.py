@@ -277,7 +277,7 @@ def build(
         read_from = [tensors[name] for name in layer.inputs]
         tensors[layer.name] = make(layer)(read_from if len(read_from) > 1 else read_from[0])
     model = keras.Model(
-        [tensors[name] for name in graph.network.inputs][0],
+        next(tensors[name] for name in graph.network.inputs),
         [tensors[name] for name in until] if until else tensors[graph.network.outputs[0]],
         name="model",
     )

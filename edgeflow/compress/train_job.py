@@ -112,9 +112,8 @@ def parse(layers: Any, where: str | None = None) -> list[tuple[str, dict[str, An
         raise RecipeError("expected a list of layers", where=where)
     specs: list[tuple[str, dict[str, Any]]] = []
     faults = []
-    for number, item in enumerate(layers, 1):
-        if isinstance(item, str):
-            item = {item: {}}
+    for number, given in enumerate(layers, 1):
+        item = {given: {}} if isinstance(given, str) else given
         if not isinstance(item, Mapping) or len(item) != 1:
             faults.append(f"layer {number}: expected NAME or NAME: {{arguments}}, found {item!r}")
             continue

@@ -1,0 +1,184 @@
+"""Quantisation-aware retraining with HGQ2: fixed point with given bits, or bits that it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from edgeflow.compress import fit_job, graph_job
+from edgeflow.compress.fixed_job import choose, grid, sample
+from edgeflow.compress.graph_job import PASSIVE, Graph, quantized
+from edgeflow.network import Layer, Network, Quantizer
+
+CLASSES: Final = {
+    "dense": "QDense", "conv1d": "QConv1D", "conv2d": "QConv2D", "add": "QAdd",
+    "sub": "QSubtract", "mul": "QMultiply", "maximum": "QMaximum", "minimum": "QMinimum",
+    "avg_pool1d": "QAveragePooling1D", "avg_pool2d": "QAveragePooling2D",
+    "global_avg_pool1d": "QGlobalAveragePooling1D", "global_avg_pool2d": "QGlobalAveragePooling2D",
+}  # fmt: skip
+"""Kinds whose inputs HGQ2 rounds; the others compute on what they are given."""
+KINDS: Final = frozenset(CLASSES) | PASSIVE | {"input", "relu", "concat"}
+
+
+def retrain(
+    inputs: Mapping[str, Path],
+    params: Mapping[str, Any],
+    output: Path,
+    progress: Callable[..., None],
+) -> dict[str, Any]:
+    """Job: the HGQ2 twin of a float model, retrained. Runs in the toolchain ``keras``.
+
+    ``inputs``: ``model`` (Model folder of any front end), ``data`` (dataset folder). ``params``:
+    as those of `edgeflow.compress.qkeras_job.retrain`; moreover ``bits: auto`` lets HGQ2 learn the
+    bits of every weight and activation, where ``beta`` (1e-5) weighs the effective bit operations
+    (EBOPs) in the loss. The input is rounded to the training inputs' own grid where they have one
+    of at most 16 bits, else to ``input_bits`` (8). Leaves a Model folder of format ``hgq2``.
+
+    Returns:
+        As that job; moreover ``ebops`` where the bits were learnt.
+
+    Raises:
+        UnsupportedError: every layer without an HGQ2 twin.
+        DataError: the dataset does not fit.
+    """
+    import keras
+    from hgq.utils import trace_minmax
+
+    settings = fit_job.Settings.of(params)
+    fit_job.seed(keras, settings)
+    graph = graph_job.fold_batch_norm(graph_job.read(inputs["model"]))
+    graph, stripped = graph_job.strip_softmax(graph)
+    graph_job.require(graph.network, KINDS, "hgq2")
+    data = fit_job.load(inputs["data"], graph.network, settings)
+    learnt = params.get("bits") == "auto"
+    start = {**params, "bits": 8} if learnt else {"bits": 6, **params}
+    graph = _with_input(graph, data.x, start)
+    traces = graph_job.traces(keras, graph, sample(data.x))
+    graph = _with_input(choose(graph, traces, start, least=-16), data.x, start)
+    beta = float(params.get("beta") or 1e-5)
+    model = graph_job.build(keras, graph, lambda layer: twin(keras, layer, graph, learnt, beta))
+    last = graph.network[graph.network.outputs[0]].kind
+    penalty = (lambda: beta * _ebops(model)) if learnt else None
+    history = fit_job.fit(keras, model, data, last, settings, progress, penalty)
+    if learnt:
+        trace_minmax(model, np.concatenate([data.x, data.x_validation]), batch_size=256)
+    graph = _described(graph, model)
+    for name, arrays in graph.weights.items():
+        graph_job.set_arrays(model.get_layer(name), arrays)
+    saved = keras.Model(model.inputs, model.outputs, name="model")
+    graph_job.save_keras(saved, output / "model.keras")
+    graph_job.write(output, graph, "hgq2", ["model.keras"], history)
+    return {
+        **fit_job.outcome(model, data, last, history),
+        "stripped": stripped,
+        **({"ebops": _ebops(model)} if learnt else {}),
+        **graph_job.widths(graph.network),
+    }
+
+
+def _with_input(graph: Graph, x: Any, params: Mapping[str, Any]) -> Graph:
+    """The Graph whose input has a quantiser: HGQ2 multiplies only what is rounded."""
+    network = graph.network
+    given = network[network.inputs[0]]
+    if given.quantizer is not None:
+        return graph
+    found = None if params.get("input_bits") else grid(x)
+    if found is None:
+        bits = int(params.get("input_bits") or 8)
+        traces = {given.name: sample(x)}
+        alone = replace(network, layers=(given,), outputs=())
+        wanted = {"bits": bits, "input_bits": bits}
+        found = choose(Graph(alone, {}), traces, wanted, least=-16).network[given.name].quantizer
+    swapped = replace(given, quantizer=found)
+    layers = tuple(swapped if layer is given else layer for layer in network)
+    return replace(graph, network=network.with_layers(layers))
+
+
+def twin(keras: Any, layer: Layer, graph: Graph, learnt: bool, beta: float) -> Any:
+    """The HGQ2 layer that computes this layer on rounded inputs."""
+    import hgq.layers
+
+    if layer.kind not in CLASSES:
+        return graph_job.plain(keras, layer)
+    sources = [graph.network[name].quantizer for name in layer.inputs]
+    configs = [_config(q, "datalane", learnt) for q in sources]
+    extra: dict[str, Any] = {"enable_ebops": learnt, "beta0": beta, "enable_oq": False}
+    if len(sources) > 1:
+        extra["iq_confs"] = configs
+    else:
+        extra["iq_conf"] = configs[0]
+    if layer.weights:
+        extra["kq_conf"] = _config(layer.weights["kernel"].quantizer, "weight", learnt)
+        if "bias" in layer.weights:
+            extra["bq_conf"] = _config(layer.weights["bias"].quantizer, "bias", learnt)
+    return graph_job.plain(keras, layer, source=hgq.layers, name=CLASSES[layer.kind], **extra)
+
+
+def _config(q: Quantizer | None, place: str, learnt: bool) -> Any:
+    """HGQ2's description of the quantiser; where bits are learnt, `q` is where they start."""
+    from hgq.config import QuantizerConfig
+
+    assert q is not None and q.integer is not None
+    fraction = q.bits - q.integer - q.signed
+    if learnt:
+        # A bit width for each weight, and for each feature of an activation.
+        return QuantizerConfig(
+            "kif", place, k0=q.signed, i0=q.integer, f0=fraction, round_mode="RND"
+        )
+    return QuantizerConfig(
+        "kif", place, k0=q.signed, i0=q.integer, f0=fraction, round_mode="RND_CONV",
+        overflow_mode="SAT", heterogeneous_axis=(), trainable=False,
+        ic=None, ir=None, fc=None, fr=None,
+    )  # fmt: skip
+
+
+def _ebops(model: Any) -> int:
+    return int(
+        sum(float(layer.ebops) for layer in model.layers if getattr(layer, "enable_ebops", False))
+    )
+
+
+def _described(graph: Graph, model: Any) -> Graph:
+    """The Graph with the quantisers and rounded weights that the model has now."""
+    network: Network = graph.network
+    tensors: dict[str, Quantizer] = {}
+    weights: dict[str, dict[str, Any]] = {}
+    roles: dict[str, dict[str, Quantizer]] = {}
+    for layer in network:
+        if layer.kind not in CLASSES:
+            continue
+        made = model.get_layer(layer.name)
+        quantizers = list(made.iq) if len(layer.inputs) > 1 else [made.iq]
+        for name, quantizer in zip(layer.inputs, quantizers, strict=True):
+            tensors[name] = _quantizer(quantizer)
+        if layer.weights:
+            weights[layer.name] = {"kernel": np.array(made.qkernel, np.float32)}
+            roles[layer.name] = {"kernel": _quantizer(made.kq)}
+            if "bias" in layer.weights:
+                weights[layer.name]["bias"] = np.array(made.qbias, np.float32)
+                roles[layer.name]["bias"] = _quantizer(made.bq)
+    layers = tuple(
+        quantized(layer, roles.get(layer.name, {}), tensors.get(layer.name, layer.quantizer))
+        for layer in network
+    )
+    return Graph(network.with_layers(layers), weights).with_weights(weights)
+
+
+def _quantizer(quantizer: Any) -> Quantizer:
+    """What an HGQ2 quantiser does; the mean of its bits where they differ."""
+    signed, integer, fraction = (np.array(part, float) for part in quantizer.quantizer.kif)
+    bits = np.maximum(integer + fraction, 0) + signed * (integer + fraction > 0)
+    held = bits > 0  # what has 0 bits is 0, and has no point
+    point = float(integer[held].mean()) if held.any() else 0.0
+    return Quantizer(
+        "fixed",
+        round(float(bits.mean()), 4),
+        signed=bool(signed.any()),
+        integer=round(point, 4),
+        rounding=quantizer.quantizer.round_mode,
+        overflow=quantizer.quantizer.overflow_mode,
+    )
