@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -60,8 +60,14 @@ class DataSpec(_Strict):
     task: str | None = Field(
         None, pattern="^(classification|regression|reconstruction)$", description="default: by y"
     )
-    scale: float | None = Field(None, description="factor on x")
+    scale: float | Literal["unit", "standard"] | None = Field(
+        None, description="a factor on x; unit: to [0, 1]; standard: mean 0, deviation 1"
+    )
     flatten: bool = Field(False, description="samples become vectors")
+    arrays: dict[str, str] | None = Field(
+        None, description="role: array of the file, such as {x_test: x, y_test: y}"
+    )
+    limit: int | None = Field(None, ge=1, description="at most so many train samples")
 
     @model_validator(mode="after")
     def _one_of(self) -> DataSpec:

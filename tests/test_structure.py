@@ -19,6 +19,7 @@ HEAVY = set(
 )
 CORE_ONLY = set("pydantic typer rich yaml jinja2 paramiko plotly uv".split())
 ORDER = (
+    ("__main__",),
     ("cli",),
     ("api", "doctor"),
     ("estimating",),

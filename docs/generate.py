@@ -1,0 +1,107 @@
+"""Writes the reference pages from the code: docs/cli.md, docs/recipe.md, docs/recipe.schema.json.
+
+A test fails when they are not up to date; `make docs` renews them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from edgeflow import recipe
+
+DOCS = Path(__file__).parent
+COMMANDS = (
+    "", "run", "inspect", "check", "compile", "estimate", "deploy", "report",
+    "targets list", "targets show", "env list", "env sync", "env remove", "doctor",
+)  # fmt: skip
+
+
+def cli() -> str:
+    """Every command's help."""
+    parts = ["# Commands", "", "Generated from the code by `make docs`.", ""]
+    for command in COMMANDS:
+        said = subprocess.run(
+            [sys.executable, "-m", "edgeflow", *command.split(), "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"},
+        ).stdout.replace("python -m edgeflow", "edgeflow", 1)
+        lines = [line.rstrip() for line in said.strip().splitlines()]
+        parts += [f"## edgeflow {command}".rstrip(), "", "```", *lines, "```", ""]
+    return "\n".join(parts)
+
+
+def reference() -> str:
+    """Every key of a recipe, from its schema."""
+    schema = recipe.json_schema()
+    parts = [
+        "# The recipe",
+        "",
+        "One YAML file says what to do with which model, for which targets. Generated from the",
+        "schema by `make docs`; [recipe.schema.json](recipe.schema.json) is for editors.",
+        "The options of a method and of a backend are checked by it: see the lists below.",
+        "",
+        *_table("recipe", schema),
+    ]
+    for name, part in sorted(schema["$defs"].items()):
+        parts += _table(name.removesuffix("Spec").lower(), part)
+    parts += _options()
+    return "\n".join(parts)
+
+
+def _table(title: str, schema: dict[str, Any]) -> list[str]:
+    rows = [f"## {title}", "", schema.get("description", "").split("\n")[0], ""]
+    rows += ["| key | type | default | what |", "|---|---|---|---|"]
+    required = schema.get("required", ())
+    for key, field in schema["properties"].items():
+        default = "required" if key in required else f"`{json.dumps(field.get('default', {}))}`"
+        rows.append(f"| `{key}` | {_kind(field)} | {default} | {field.get('description', '')} |")
+    return [*rows, ""]
+
+
+def _kind(field: dict[str, Any]) -> str:
+    if "anyOf" in field:
+        return " or ".join(_kind(item) for item in field["anyOf"] if item.get("type") != "null")
+    if "$ref" in field:
+        return field["$ref"].rpartition("/")[2].removesuffix("Spec").lower()
+    if "enum" in field:
+        return ", ".join(map(str, field["enum"]))
+    if "const" in field:
+        return str(field["const"])
+    return field.get("format") or field.get("type", "any")
+
+
+def _options() -> list[str]:
+    """What each compression method and backend offers, where it says so itself."""
+    from edgeflow.backends import registry
+    from edgeflow.compress import methods
+
+    parts: list[str] = []
+    for name, schema in sorted(methods.schemas().items()):
+        parts += _table(f"compress: method {name}", schema)
+    for name in registry.names():
+        schema = getattr(registry.get(name), "schema", dict)()
+        if schema:
+            parts += _table(f"options of the backend {name}", schema)
+    return parts
+
+
+def pages() -> dict[str, str]:
+    """The pages by their names."""
+    return {
+        "cli.md": cli(),
+        "recipe.md": reference(),
+        "recipe.schema.json": json.dumps(recipe.json_schema(), indent=1) + "\n",
+    }
+
+
+if __name__ == "__main__":
+    for page, text in pages().items():
+        (DOCS / page).write_text(text)
+        print(DOCS / page)
