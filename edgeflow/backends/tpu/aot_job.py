@@ -1,0 +1,141 @@
+"""The job of the `tpu_aot` toolchain: compile the artifact for a TPU generation, with no TPU.
+
+The compiler's own figures are kept: flops, bytes, memory, and the cycles that it estimates for
+each operation. Its ``optimal_seconds`` is left out: it is not usable (negative for some graphs).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from edgeflow.backends.tpu.artifact_job import load_artifact
+from edgeflow.errors import ToolError
+
+REPORT = "ahead.json"
+LARGEST_HLO = 64 << 20  # characters; a text beyond it is not written
+_COMPUTATION = re.compile(r"^(ENTRY\s+)?%?([\w.\-]+)\s.*\{\s*$")
+_CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
+_NAME = re.compile(r'op_name="([^"]*)"')
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_CALLED = re.compile(r"(?:body|condition|calls|to_apply)=%?([\w.\-]+)")
+
+
+def compile_ahead(
+    inputs: dict[str, Path], params: dict[str, Any], output: Path, progress: Callable[..., None]
+) -> dict[str, Any]:
+    """Compile ``artifact`` (a folder of the export job) and write ``ahead.json``, ``compiled.hlo``.
+
+    ``params``: ``generation``, ``topology`` and its ``options``, ``layers`` (names of the model's
+    layers, to which cycles are attributed). The result holds ``flops``, ``bytes_accessed``,
+    ``memory`` (bytes: arguments, outputs, temporaries, code), ``cycles``, ``loops_unknown``
+    (loops whose trips are not known, counted once), ``layers`` (cycles by layer), ``libtpu``.
+
+    Raises:
+        ToolError: libtpu cannot compile for the topology.
+    """
+    os.environ["TPU_LOG_DIR"] = "disabled"  # libtpu writes outside of the job's folder else
+    os.environ["TPU_STDERR_LOG_LEVEL"] = "3"
+    # No TPU is opened here: two compilations at a time do not disturb each other.
+    os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
+    from jax.experimental import topologies
+    from jax.sharding import SingleDeviceSharding
+
+    call, signature = load_artifact(inputs["artifact"])
+    progress(0, 1, f"compile for TPU {params['generation']}")
+    try:
+        topology = topologies.get_topology_desc(
+            platform="tpu", topology_name=params["topology"], **params.get("options", {})
+        )
+        place = SingleDeviceSharding(topology.devices[0])
+        specs = [
+            jax.ShapeDtypeStruct(tuple(item["shape"]), item["dtype"], sharding=place)
+            for item in signature["inputs"]
+        ]
+        compiled = jax.jit(call).lower(*specs).compile()
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        raise ToolError(
+            f"libtpu cannot compile for TPU {params['generation']}: {text[0] if text else error}",
+            remedy="try a smaller batch; the artifact itself is not concerned",
+        ) from error
+    hlo = compiled.as_text()
+    cycles, by_layer, unknown = count_cycles(hlo, params.get("layers", ()))
+    costs: Mapping[str, float] = compiled.cost_analysis() or {}
+    memory = compiled.memory_analysis()
+    record = {
+        "generation": params["generation"],
+        "topology": params["topology"],
+        "batch": signature["batch"],
+        "precision": signature["precision"],
+        "flops": costs.get("flops"),
+        "bytes_accessed": costs.get("bytes accessed"),
+        "memory": {
+            "arguments": memory.argument_size_in_bytes,
+            "outputs": memory.output_size_in_bytes,
+            "temporaries": memory.temp_size_in_bytes,
+            "code": memory.generated_code_size_in_bytes,
+        },
+        "cycles": cycles,
+        "loops_unknown": unknown,
+        "layers": by_layer,
+        "libtpu": version("libtpu"),
+        "jax": jax.__version__,
+    }
+    (output / REPORT).write_text(json.dumps(record, indent=1) + "\n")
+    if len(hlo) <= LARGEST_HLO:
+        (output / "compiled.hlo").write_text(hlo)
+    return record
+
+
+def count_cycles(hlo: str, layers: Any = ()) -> tuple[int, dict[str, int], int]:
+    """Sum of the operations' estimated cycles in compiled HLO text.
+
+    A loop's body counts as often as the loop is known to run. Returns the sum, the sums by layer
+    (the first part of an operation's name that is in `layers`; the rest under ``""``), and the
+    number of loops whose trips are not known.
+    """
+    names = frozenset(layers)
+    bodies = dict(_computations(hlo))
+    entry = next((name for name in bodies if name.startswith("ENTRY ")), None)
+    by_layer: defaultdict[str, int] = defaultdict(int)
+    unknown = 0
+
+    def add(computation: str, times: int) -> None:
+        nonlocal unknown
+        for line in bodies.get(computation, ()):
+            if found := _CYCLES.search(line):
+                named = _NAME.search(line)
+                parts = named[1].split("/") if named else []
+                layer = next((part for part in parts if part in names), "")
+                by_layer[layer] += int(found[1]) * times
+            elif " while(" in line or " call(" in line or " conditional(" in line:
+                trips = _TRIPS.search(line)
+                if " while(" in line and not trips:
+                    unknown += 1
+                for called in _CALLED.findall(line):
+                    add(called, times * (int(trips[1]) if trips else 1))
+
+    if entry is not None:
+        add(entry, 1)
+    return sum(by_layer.values()), dict(sorted(by_layer.items())), unknown
+
+
+def _computations(hlo: str) -> Iterator[tuple[str, list[str]]]:
+    """Each computation's name (the entry's with ``ENTRY`` before it) and its lines."""
+    name, lines = "", []  # type: str, list[str]
+    for line in hlo.splitlines():
+        if not line.startswith((" ", "}")) and (match := _COMPUTATION.match(line)):
+            name, lines = ("ENTRY " if match[1] else "") + match[2], []
+        elif line.startswith("}"):
+            yield name, lines
+        else:
+            lines.append(line)

@@ -1,0 +1,184 @@
+"""The `tpu` backend: a StableHLO graph for CPU and TPU, and what the TPU's compiler says of it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeflow.backends.base import Problem, Request, Simulation, Tolerance
+from edgeflow.backends.tpu import costs
+from edgeflow.backends.tpu.checks import problems
+from edgeflow.backends.tpu.generations import GENERATIONS
+from edgeflow.errors import RecipeError
+from edgeflow.estimate.quantity import Estimate
+from edgeflow.jobs import Job
+from edgeflow.network import Network
+from edgeflow.targets import Target
+
+PRECISIONS = ("float32", "bfloat16")
+LARGEST_BATCH = 65536
+RUNTIME = "StableHLO on CPU (XLA)"
+
+
+def _precision(value: Any) -> str | None:
+    return None if value in PRECISIONS else f"one of {', '.join(PRECISIONS)}"
+
+
+def _batch(value: Any) -> str | None:
+    good = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_BATCH
+    return None if good else f"a whole number from 1 to {LARGEST_BATCH}"
+
+
+OPTIONS: Mapping[str, tuple[Any, Callable[[Any], str | None]]] = {
+    "precision": ("float32", _precision),
+    "batch": (1, _batch),
+}
+"""Each option's default, and what it must be: a function that says so where a value is not."""
+
+
+class Tpu:
+    """Compiles by `jax.export`; needs no TPU, and no libtpu but for `ahead`."""
+
+    name = "tpu"
+    description = "StableHLO graph for Cloud TPUs and CPU (jax.export), compiled ahead of time"
+
+    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """``precision`` (``float32``, ``bfloat16``: of the products' operands) and ``batch``.
+
+        Raises:
+            RecipeError: an unknown option or a wrong value, all at once.
+        """
+        faults = []
+        for key, value in given.items():
+            if key not in OPTIONS:
+                near = difflib.get_close_matches(str(key), OPTIONS, 1)
+                hint = f"did you mean '{near[0]}'?" if near else f"expected {', '.join(OPTIONS)}"
+                faults.append(f"unknown option '{key}': {hint}")
+            elif expected := OPTIONS[key][1](value):
+                faults.append(f"{key}: expected {expected}, found {value!r}")
+        if faults:
+            raise RecipeError(
+                "the tpu backend's options are wrong",
+                where=where,
+                details=faults,
+                remedy=f"options are {', '.join(OPTIONS)}",
+            )
+        return {key: given.get(key, default) for key, (default, _) in OPTIONS.items()}
+
+    def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
+        """Everything that stands in the way, at once."""
+        return problems(network, target, options)
+
+    def compile(self, request: Request) -> Job:
+        """The export job."""
+        return Job(
+            "edgeflow.backends.tpu.job:export",
+            "tpu",
+            "export to StableHLO",
+            _model(request),
+            {"precision": request.options["precision"], "batch": request.options["batch"]},
+            imports=("jax",),
+            timeout=1800,
+        )
+
+    def ahead(self, request: Request, compiled: Path) -> Job | None:
+        """The job that compiles the artifact for the target's generation (libtpu).
+
+        It is optional: where libtpu cannot be had, the estimates say so. None for a generation
+        that the compiler does not know.
+        """
+        name = str(request.target.settings.get("generation"))
+        generation = GENERATIONS.get(name)
+        if generation is None:
+            return None
+        return Job(
+            "edgeflow.backends.tpu.aot_job:compile_ahead",
+            "tpu_aot",
+            f"compile ahead of time for TPU {name}",
+            {"artifact": compiled},
+            {
+                "generation": name,
+                "topology": generation.topology,
+                "options": dict(generation.options),
+                "layers": [layer.name for layer in request.model.network],
+            },
+            imports=("jax",),
+            timeout=1800,
+        )
+
+    def simulate(self, request: Request, compiled: Path) -> list[Simulation]:
+        """Run the artifact itself on the CPU."""
+        assert request.golden is not None, "the pipeline makes golden inputs before it simulates"
+        job = Job(
+            "edgeflow.backends.tpu.job:simulate",
+            "tpu",
+            "run the StableHLO graph on CPU",
+            {**_model(request), "artifact": compiled, "golden": request.golden},
+            {"precision": request.options["precision"]},
+            imports=("jax",),
+            timeout=3600,
+        )
+        scale = _output_range(request.golden)
+        return [Simulation(RUNTIME, job, tolerance(request.model.network, request.options, scale))]
+
+    def estimate(
+        self,
+        network: Network,
+        target: Target,
+        options: Mapping[str, Any],
+        compiled: Path | None = None,
+        result: Mapping[str, Any] | None = None,
+    ) -> dict[str, Estimate]:
+        """What it costs: ``result["ahead"]`` is the result of the `ahead` job where it ran."""
+        return costs.estimates(network, target, options, compiled, result or {})
+
+    def artifacts(self, compiled: Path) -> Mapping[str, Path]:
+        """The graph, its text to read, and what it takes and gives."""
+        return {
+            "stablehlo": compiled / "model.stablehlo",
+            "mlir": compiled / "model.mlir",
+            "signature": compiled / "signature.json",
+        }
+
+
+def _model(request: Request) -> dict[str, Path]:
+    return {"network": request.model.path / "network.json", "weights": request.model.weights}
+
+
+def _output_range(golden: Path) -> float:
+    import numpy as np
+
+    with np.load(golden / "golden.npz", allow_pickle=False) as arrays:
+        y = arrays["y"]
+    return float(y.max() - y.min()) if y.size else 1.0
+
+
+def tolerance(network: Network, options: Mapping[str, Any], scale: float) -> Tolerance:
+    """How far the artifact's outputs may be from the model's, whose outputs span `scale`.
+
+    float32: sums in another order, about 1e-7 of the values for each of some tens of layers.
+    bfloat16: operands keep 8 bits, so each product is off by up to 2**-8. Where activations are
+    quantised, a sum that lies on the edge of two levels may round to the other one: then outputs
+    differ by whole levels, on few inputs.
+    """
+    quantised = any(layer.quantizer and layer.quantizer.bits < 16 for layer in network)
+    scale = scale or 1.0
+    if options["precision"] == "bfloat16":
+        return Tolerance(
+            0.1 * scale,
+            0.95,
+            "operands of products are rounded to bfloat16 (8 significant bits)",
+        )
+    if quantised:
+        return Tolerance(
+            0.1 * scale,
+            0.99,
+            "float32 sums in another order; one on the edge of two levels of a quantiser may "
+            "round to the other",
+        )
+    return Tolerance(2e-4 * scale, 0.999, "float32 sums in another order")
+
+
+BACKEND = Tpu()
