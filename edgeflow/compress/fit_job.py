@@ -144,7 +144,6 @@ def fit(
             remedy="choose a smaller `learning_rate`, or more bits",
         )
     model.set_weights(best["weights"])
-    history["best_epoch"] = [best["epoch"] + 1]
     return history
 
 
@@ -166,9 +165,10 @@ def outcome(
 ) -> dict[str, Any]:
     """What the job tells: epochs, the best one, and how good the model is on the test samples."""
     y = np.asarray(model.predict(data.x_test, batch_size=256, verbose=0))
+    losses = np.array(history.get("val_loss", ())) + np.array(history.get("penalty", 0))
     found: dict[str, Any] = {
-        "epochs": len(history.get("loss", ())),
-        "best_epoch": int(history.get("best_epoch", [0])[0]),
+        "epochs": len(losses),
+        "best_epoch": int(losses.argmin()) + 1 if len(losses) else 0,
     }
     if data.meta["task"] != "classification":
         found["test_mse"] = float(np.mean((y - data.y_test.reshape(y.shape)) ** 2))

@@ -1,0 +1,199 @@
+"""The ways to compress a model, by the name that a recipe gives: their options and their jobs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgeflow.errors import RecipeError
+from edgeflow.frontends.model import Model
+from edgeflow.jobs import Job
+
+
+class _Training(BaseModel):
+    """How to retrain; the same for every method."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(30, ge=0, le=100_000, description="at most this many passes")
+    batch_size: int = Field(32, ge=1, description="samples per step")
+    learning_rate: float = Field(0.002, gt=0, description="of Adam, at the start")
+    patience: int = Field(10, ge=1, description="stop after so many epochs without improvement")
+    validation_fraction: float = Field(0.15, gt=0, lt=1, description="of the training data")
+    seed: int | None = Field(None, ge=0, description="default: the recipe's")
+
+
+class _Layer(BaseModel):
+    """Bits of one layer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bits: int | None = Field(None, ge=2, le=32, description="of weights and activations")
+    weight_bits: int | None = Field(None, ge=2, le=32, description="of the kernel")
+    bias_bits: int | None = Field(None, ge=2, le=32, description="of the bias")
+    activation_bits: int | None = Field(None, ge=2, le=32, description="of the output")
+    integer: int | None = Field(
+        None, ge=-16, le=31, description="integer bits of the kernel; default: from its values"
+    )
+    activation_integer: int | None = Field(
+        None, ge=-16, le=31, description="integer bits of the output; default: from its values"
+    )
+
+
+class _FixedPoint(_Training):
+    """Fixed point, with bits from the recipe."""
+
+    bits: int = Field(6, ge=2, le=32, description="of weights and activations")
+    weight_bits: int | None = Field(None, ge=2, le=32, description="of kernels; default: bits")
+    bias_bits: int | None = Field(None, ge=2, le=32, description="default: weight_bits")
+    activation_bits: int | None = Field(None, ge=2, le=32, description="default: bits")
+    input_bits: int | None = Field(None, ge=2, le=32, description="default: as given")
+    layers: dict[str, _Layer] = Field(default_factory=dict, description="the same by layer")
+
+
+class _Hgq2(_FixedPoint):
+    """Fixed point, or bits that are learnt."""
+
+    bits: int | Literal["auto"] = Field(  # type: ignore[assignment]
+        6, description="of weights and activations; auto: HGQ2 learns them"
+    )
+    beta: float = Field(1e-5, ge=0, description="weight of the bit operations; for bits: auto")
+
+
+class _Int8(_Training):
+    """TFLite's int8 arithmetic."""
+
+    epochs: int = Field(15, ge=0, le=100_000, description="at most this many passes")
+    learning_rate: float = Field(0.001, gt=0, description="of Adam, at the start")
+
+
+class _None(BaseModel):
+    """The model as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+OPTIONS: Mapping[str, type[BaseModel]] = {
+    "qkeras": _FixedPoint,
+    "hgq2": _Hgq2,
+    "int8": _Int8,
+    "none": _None,
+}
+"""What each method's options are."""
+
+_JOBS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "qkeras": (
+        "edgeflow.compress.qkeras_job:retrain",
+        "qkeras",
+        ("tensorflow", "tf_keras", "qkeras"),
+    ),
+    "hgq2": ("edgeflow.compress.hgq2_job:retrain", "keras", ("tensorflow", "keras", "hgq")),
+    "int8": ("edgeflow.compress.int8_job:retrain", "keras", ("tensorflow", "keras")),
+}
+
+
+def names() -> list[str]:
+    """The methods that a recipe may name."""
+    return list(OPTIONS)
+
+
+def options(method: str, given: Mapping[str, Any], where: str = "compress") -> dict[str, Any]:
+    """Check a method's options and fill in the defaults.
+
+    Raises:
+        RecipeError: an unknown method, an unknown option or a wrong value, all at once, each with
+            the nearest known name.
+    """
+    if method not in OPTIONS:
+        raise RecipeError(
+            f"expected a method of {', '.join(OPTIONS)}, found '{method}'{_nearest(method, OPTIONS)}",
+            where=where,
+        )
+    kind = OPTIONS[method]
+    try:
+        checked = kind.model_validate(dict(given))
+    except ValidationError as error:
+        faults = [_fault(item, kind) for item in error.errors()]
+        raise RecipeError(
+            f"{method}: {faults[0]}", where=where, details=[f"{method}: {f}" for f in faults[1:]]
+        ) from None
+    return checked.model_dump(exclude_none=True)
+
+
+def job(
+    method: str,
+    model: Model,
+    data: Path,
+    options: Mapping[str, Any],
+    title: str | None = None,
+    timeout: float = 6 * 3600,
+) -> Job:
+    """The job that retrains `model` on the dataset folder `data`; leaves a Model folder.
+
+    ``options`` has passed `options`; the pipeline adds the ``seed``.
+
+    Raises:
+        RecipeError: a layer that the options name is not in the model.
+        KeyError: `method` is ``none`` or unknown.
+    """
+    entry, toolchain, imports = _JOBS[method]
+    known = [layer.name for layer in model.network]
+    wrong = [
+        f"the model has no layer '{name}'{_nearest(name, known)}"
+        for name in options.get("layers") or ()
+        if name not in known
+    ]
+    if wrong:
+        raise RecipeError(
+            wrong[0],
+            where="compress.layers",
+            details=wrong[1:],
+            remedy="`edgeflow inspect MODEL` prints the layers",
+        )
+    return Job(
+        entry=entry,
+        toolchain=toolchain,
+        title=title or f"retrain ({method})",
+        inputs={"model": model.path, "data": data},
+        params=dict(options),
+        imports=imports,
+        timeout=timeout,
+    )
+
+
+def train_job(
+    data: Path,
+    params: Mapping[str, Any],
+    title: str = "train the model",
+    timeout: float = 6 * 3600,
+) -> Job:
+    """The job that trains a float model from ``params["layers"]``; leaves a Model folder."""
+    return Job(
+        entry="edgeflow.compress.train_job:train",
+        toolchain="keras",
+        title=title,
+        inputs={"data": data},
+        params=dict(params),
+        imports=("tensorflow", "keras"),
+        timeout=timeout,
+    )
+
+
+def _fault(item: Mapping[str, Any], kind: type[BaseModel]) -> str:
+    place = [part for part in item["loc"] if part not in ("int", "literal['auto']")]
+    name = ".".join(str(part) for part in place)
+    if item["type"] == "extra_forbidden":
+        known = _Layer.model_fields if len(place) > 1 else kind.model_fields
+        return f"unknown option '{name}'{_nearest(str(place[-1]), known)}"
+    return f"option '{name}': {item['msg']}, found {item['input']!r}"
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), 1, 0.5)
+    if close:
+        return f" (did you mean '{close[0]}'?)"
+    return f" (known: {', '.join(known)})" if known else " (it takes none)"
