@@ -1,0 +1,208 @@
+"""The TFLite backend: one .tflite file for Linux boards, microcontrollers and NPUs' compilers."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edgeflow.backends.base import Problem, Request, Simulation, Tolerance
+from edgeflow.backends.tflite import costs, support, tolerances
+from edgeflow.errors import DataError, RecipeError
+from edgeflow.estimate.quantity import Estimate
+from edgeflow.jobs import Job
+from edgeflow.network import Network
+from edgeflow.targets import Target
+
+PRECISIONS: Final = ("float32", "float16", "dynamic", "int8", "16x8")
+TYPES: Final = ("float32", "int8", "uint8", "int16")
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "precision": PRECISIONS,
+    "input_type": TYPES,
+    "output_type": TYPES,
+}
+SAMPLES: Final = 200
+
+
+@dataclass(frozen=True)
+class TFLite:
+    """See `edgeflow.backends.base.Backend`."""
+
+    name: str = "tflite"
+    description: str = "TensorFlow Lite files (float32, float16, dynamic, int8, 16x8)"
+
+    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """``precision``, ``input_type``, ``output_type`` (None: chosen by `resolve`), and
+        ``calibration_samples``.
+
+        Raises:
+            RecipeError: an unknown option or a wrong value.
+        """
+        known = (*CHOICES, "calibration_samples")
+        for key in given:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, 1, 0)
+                raise RecipeError(
+                    f"expected an option of {', '.join(known)}, found '{key}'",
+                    where=where, remedy=f"did you mean '{near[0]}'?" if near else None,
+                )  # fmt: skip
+        for key, choices in CHOICES.items():
+            value = given.get(key)
+            if value is not None and value not in choices:
+                near = difflib.get_close_matches(str(value), choices, 1, 0)
+                raise RecipeError(
+                    f"expected {key} to be one of {', '.join(choices)}, found {value!r}",
+                    where=where, remedy=f"did you mean '{near[0]}'?" if near else None,
+                )  # fmt: skip
+        samples = given.get("calibration_samples", SAMPLES)
+        if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
+            raise RecipeError(
+                f"expected calibration_samples to be a whole number above 0, found {samples!r}",
+                where=where, remedy=f"leave it out for {SAMPLES}",
+            )  # fmt: skip
+        return {**{key: given.get(key) for key in CHOICES}, "calibration_samples": samples}
+
+    def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
+        """Everything that stands in the way; an empty list where nothing does."""
+        chosen = resolve(network, target, options)
+        if network.source.get("format") == "tflite" and not _convertible(network, chosen):
+            return support.memory(network, target, chosen["precision"])
+        found = support.problems(network, target, chosen["precision"])
+        for way in ("input_type", "output_type"):
+            allowed = _types(chosen["precision"])
+            if chosen[way] not in allowed:
+                found.append(
+                    Problem(
+                        None, f"{way} {chosen[way]} does not go with {chosen['precision']}",
+                        f"choose {' or '.join(allowed)}",
+                    )
+                )  # fmt: skip
+        return found
+
+    def compile(self, request: Request) -> Job:
+        """The job that writes ``model.tflite`` and ``model.json``.
+
+        Raises:
+            DataError: ranges have to be measured and there are no data.
+        """
+        network = request.model.network
+        chosen = resolve(network, request.target, request.options)
+        inputs = {"model": request.model.path}
+        if needs_data(network, chosen):
+            if request.data is None:
+                raise DataError(
+                    f"precision {chosen['precision']} needs data to measure ranges",
+                    where=f"target '{request.target.name}'",
+                    remedy="give `data` in the recipe, or choose float32, float16 or dynamic",
+                )
+            inputs["data"] = request.data
+        return Job(
+            entry="edgeflow.backends.tflite.job:convert",
+            toolchain="keras",
+            title="compile to TFLite",
+            inputs=inputs,
+            params=chosen,
+            imports=("tensorflow", "keras"),
+            timeout=1800,
+            label=request.target.name,
+        )
+
+    def simulate(self, request: Request, compiled: Path) -> list[Simulation]:
+        """The file in LiteRT and in tflite-runtime, each with its usual and reference kernels."""
+        assert request.golden is not None
+        facts = json.loads((compiled / "model.json").read_text())
+        inputs = {"compiled": compiled, "golden": request.golden}
+        allowed = tolerances.choose(request.model.network, request.model.format, facts)
+        found = []
+        for runtime, resolver, deciding in (
+            ("litert", "XNNPACK", True),
+            ("tflite-runtime", "BUILTIN_REF", True),
+            ("litert", "BUILTIN_REF", False),
+            ("tflite-runtime", "XNNPACK", False),
+        ):
+            litert = runtime == "litert"
+            module = "litert_job" if litert else "tflite_runtime_job"
+            job = Job(
+                entry=f"edgeflow.backends.tflite.{module}:simulate",
+                toolchain="keras" if litert else "tflite_runtime",
+                title=f"run in {runtime} ({resolver})",
+                inputs=inputs,
+                params={"resolver": resolver},
+                imports=("ai_edge_litert.interpreter",)
+                if litert
+                else ("tflite_runtime.interpreter",),
+                timeout=1800,
+                label=request.target.name,
+            )
+            found.append(Simulation(f"{runtime} {resolver}", job, allowed, deciding))
+        return found
+
+    def estimate(
+        self,
+        network: Network,
+        target: Target,
+        options: Mapping[str, Any],
+        compiled: Path | None = None,
+        result: Mapping[str, Any] | None = None,
+    ) -> dict[str, Estimate]:
+        """What it costs; sizes are exact once the file is there."""
+        precision = resolve(network, target, options)["precision"]
+        return costs.estimate(network, target, precision, compiled, result)
+
+    def artifacts(self, compiled: Path) -> Mapping[str, Path]:
+        """The file."""
+        return {"tflite": compiled / "model.tflite"}
+
+
+def resolve(network: Network, target: Target, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with what follows from the model and the target.
+
+    int8 for microcontrollers, NPUs and models that are quantised to 8 bits or less; float32 else.
+    A file for a Linux board takes and gives float32, others their own integers.
+    ``input_type_given`` and ``output_type_given`` say what the user asked for.
+    """
+    small = target.kind in ("mcu", "npu")
+    few_bits = any((layer.weight_bits or 32) <= 8 for layer in network)
+    precision = options.get("precision") or ("int8" if small or few_bits else "float32")
+    usual = {"int8": "int8", "16x8": "int16"}.get(precision, "float32") if small else "float32"
+    return {
+        "precision": precision,
+        "input_type": options.get("input_type") or usual,
+        "output_type": options.get("output_type") or usual,
+        "input_type_given": bool(options.get("input_type")),
+        "output_type_given": bool(options.get("output_type")),
+        "calibration_samples": options.get("calibration_samples") or SAMPLES,
+    }
+
+
+def needs_data(network: Network, chosen: Mapping[str, Any]) -> bool:
+    """Whether ranges have to be measured for this precision."""
+    if chosen["precision"] not in support.INTEGERS:
+        return False
+    if network.source.get("format") == "tflite" and not _convertible(network, chosen):
+        return False
+    if chosen["precision"] == "16x8" or not network.quantized:
+        return True
+    from edgeflow.backends.tflite import plan_job
+
+    return bool(plan_job.missing(network))
+
+
+def _convertible(network: Network, chosen: Mapping[str, Any]) -> bool:
+    """Whether a .tflite model is a float one, from which another precision can be made."""
+    quantized = any((layer.weight_bits or 32) < 32 for layer in network)
+    return not quantized and chosen["precision"] != "float32"
+
+
+def _types(precision: str) -> tuple[str, ...]:
+    if precision == "int8":
+        return ("float32", "int8", "uint8")
+    return ("float32", "int16") if precision == "16x8" else ("float32",)
+
+
+BACKEND: Final = TFLite()
+
+__all__ = ["BACKEND", "TFLite", "Tolerance", "needs_data", "resolve"]

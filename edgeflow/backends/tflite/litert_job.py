@@ -1,0 +1,33 @@
+"""The job that runs a .tflite file in LiteRT (the ``keras`` toolchain)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from edgeflow.backends.tflite import run_job
+
+
+def simulate(
+    inputs: dict[str, Path],
+    params: dict[str, Any],
+    output: Path,
+    progress: Callable[..., None],
+) -> dict[str, Any]:
+    """Run ``compiled`` on ``golden``; ``params["resolver"]``: ``XNNPACK`` or ``BUILTIN_REF``."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    kinds = {"XNNPACK": OpResolverType.AUTO, "BUILTIN_REF": OpResolverType.BUILTIN_REF}
+    resolver = params["resolver"]
+
+    def make(content: bytes) -> Any:
+        return Interpreter(
+            model_content=content,
+            num_threads=1,
+            experimental_op_resolver_type=kinds[resolver],
+        )
+
+    run_job.run(make, inputs, output, progress)
+    return {"runtime": "litert", "version": version("ai-edge-litert"), "resolver": resolver}

@@ -1,0 +1,136 @@
+"""Runs a .tflite file on the golden inputs; shared by the two runtimes' jobs. Needs numpy only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeflow.errors import DataError, JobError, UnsupportedError
+
+TRACED = 16
+"""Inputs whose intermediate tensors are kept, at most (golden's trace may hold fewer)."""
+
+
+def run(
+    make: Callable[[bytes], Any],
+    inputs: dict[str, Path],
+    output: Path,
+    progress: Callable[..., None],
+) -> None:
+    """Write ``outputs.npz`` (``y``: n x …, float32) and, where golden has one, ``trace.npz``.
+
+    Args:
+        make: gives an interpreter for a file's bytes.
+        inputs: ``compiled`` (a compile job's output) and ``golden``.
+        output: where to write.
+        progress: told how many inputs are done.
+
+    Raises:
+        UnsupportedError: this runtime cannot load the file.
+        DataError: the golden inputs do not fit.
+    """
+    compiled = inputs["compiled"]
+    with np.load(inputs["golden"] / "golden.npz", allow_pickle=False) as golden:
+        x = golden["x"]
+    y = _all(_ready(make, compiled / "model.tflite"), x, progress)
+    np.savez(output / "outputs.npz", y=y)
+    wanted = _wanted(inputs["golden"])
+    layers: dict[str, int] = json.loads((compiled / "model.json").read_text())["layers"]
+    layers = {name: index for name, index in layers.items() if name in wanted}
+    if layers:
+        tracer = _ready(make, compiled / "trace.tflite")
+        count = min(TRACED, max(wanted.values()))
+        arrays: dict[str, Any] = _trace(tracer, x[:count], layers)
+        np.savez(output / "trace.npz", **arrays)
+
+
+def _wanted(golden: Path) -> dict[str, int]:
+    """The layers in golden's trace, and how many inputs it holds of each."""
+    path = golden / "trace.npz"
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as trace:
+        return {name: len(trace[name]) for name in trace.files}
+
+
+def _ready(make: Callable[[bytes], Any], path: Path) -> Any:
+    try:
+        interpreter = make(path.read_bytes())
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise UnsupportedError(
+            f"the runtime cannot load the file: {str(error).strip().splitlines()[0]}",
+            remedy="use a newer runtime on the board, or another precision",
+        ) from None
+    return interpreter
+
+
+def _all(interpreter: Any, x: np.ndarray, progress: Callable[..., None]) -> np.ndarray:
+    entry = interpreter.get_input_details()[0]
+    result = interpreter.get_output_details()[0]
+    prepared = encode(x, entry)
+    outputs = []
+    for index in range(len(x)):
+        outputs.append(_one(interpreter, prepared, index, entry, result))
+        if index % 64 == 0:
+            progress(index, len(x), "inputs")
+    return decode(np.concatenate(outputs), result).reshape(len(x), *result["shape"][1:])
+
+
+def _one(interpreter: Any, x: np.ndarray, index: int, entry: Any, result: Any) -> np.ndarray:
+    interpreter.set_tensor(entry["index"], x[index : index + 1])
+    try:
+        interpreter.invoke()
+    except RuntimeError as error:
+        raise JobError(f"the runtime failed at input {index}: {error}") from None
+    found: np.ndarray = interpreter.get_tensor(result["index"])
+    return found.reshape(1, -1)
+
+
+def _trace(tracer: Any, x: np.ndarray, layers: dict[str, int]) -> dict[str, np.ndarray]:
+    details = {detail["index"]: detail for detail in tracer.get_tensor_details()}
+    entry, result = tracer.get_input_details()[0], tracer.get_output_details()[0]
+    prepared = encode(x, entry)
+    kept: dict[str, list[np.ndarray]] = {name: [] for name in layers}
+    for index in range(len(x)):
+        _one(tracer, prepared, index, entry, result)
+        for name, values in kept.items():
+            detail = details[layers[name]]
+            value = tracer.get_tensor(detail["index"])
+            values.append(decode(value.reshape(1, *detail["shape"][1:]), detail))
+    return {name: np.concatenate(values) for name, values in kept.items()}
+
+
+def encode(x: np.ndarray, detail: Any) -> np.ndarray:
+    """Real inputs as the input tensor stores them: q = round(x / scale) + zero point, saturated.
+
+    Raises:
+        DataError: the shape does not fit.
+    """
+    shape = tuple(int(d) for d in detail["shape"][1:])
+    if int(np.prod(x.shape[1:])) != int(np.prod(shape)):
+        raise DataError(f"expected inputs of shape {shape}, found {x.shape[1:]}")
+    x = x.reshape(len(x), *shape)
+    kind = np.dtype(detail["dtype"])
+    if kind.kind == "f":
+        return np.ascontiguousarray(x, kind)
+    scale, zero = detail["quantization"]
+    if not scale:
+        return x.astype(kind)
+    limits = np.iinfo(kind)
+    q = np.round(x.astype(np.float64) / scale) + zero
+    found: np.ndarray = np.clip(q, limits.min, limits.max).astype(kind)
+    return found
+
+
+def decode(values: np.ndarray, detail: Any) -> np.ndarray:
+    """Stored values as real float32 ones: scale x (q - zero point)."""
+    scale, zero = detail["quantization"]
+    if values.dtype.kind == "f" or not scale:
+        return values.astype(np.float32)
+    real: np.ndarray = (values.astype(np.float64) - zero) * scale
+    return real.astype(np.float32)

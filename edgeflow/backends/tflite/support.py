@@ -1,0 +1,231 @@
+"""What TFLite's built-in operators take, as a table over the Network's kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from edgeflow.backends.base import Problem
+from edgeflow.network import Layer, Network
+from edgeflow.targets import Target
+
+FLOATS = frozenset(["float32", "float16", "dynamic"])
+INTEGERS = frozenset(["int8", "16x8"])
+ALL = FLOATS | INTEGERS
+NOT_16X8 = ALL - {"16x8"}
+
+
+@dataclass(frozen=True)
+class Support:
+    """How a kind of layer gets into a file: the TFLite operators and the precisions they have.
+
+    ``instead`` is the remedy where the precision is not among them.
+    """
+
+    operators: tuple[str, ...]
+    precisions: frozenset[str] = ALL
+    instead: str = "choose precision float32, float16 or dynamic"
+
+
+def _same(operators: str, kinds: str, precisions: frozenset[str] = ALL) -> dict[str, Support]:
+    return {kind: Support(tuple(operators.split()), precisions) for kind in kinds.split()}
+
+
+# Operators and their int8 and 16x8 kernels: TensorFlow 2.21's converter and LiteRT 2.3's kernels
+# (tensorflow/lite/core/kernels/register.cc); 16x8 as far as the converter's own list of operators
+# with int16 activations goes (tensorflow/lite/tools/optimize/operator_property.cc).
+TABLE: Mapping[str, Support] = {
+    **_same("", "input constant identity"),
+    **_same("QUANTIZE DEQUANTIZE", "quantize dequantize"),
+    **_same("FULLY_CONNECTED", "dense"),
+    **_same("CONV_2D RESHAPE", "conv1d"),
+    **_same("CONV_2D", "conv2d"),
+    **_same("DEPTHWISE_CONV_2D", "depthwise_conv1d depthwise_conv2d"),
+    **_same("TRANSPOSE_CONV", "conv1d_transpose conv2d_transpose"),
+    **_same("MUL ADD", "batch_norm scale"),
+    **_same("MEAN SQUARED_DIFFERENCE RSQRT MUL ADD", "layer_norm", FLOATS),
+    **_same("MAX_POOL_2D", "max_pool1d max_pool2d"),
+    **_same("AVERAGE_POOL_2D", "avg_pool1d avg_pool2d"),
+    **_same("MEAN", "global_avg_pool1d global_avg_pool2d mean"),
+    **_same("REDUCE_MAX", "global_max_pool1d global_max_pool2d max", NOT_16X8),
+    **_same("SUM", "sum", NOT_16X8),
+    **_same("RESHAPE", "flatten reshape"),
+    **_same("TRANSPOSE", "transpose"),
+    **_same("PAD", "pad"),
+    **_same("STRIDED_SLICE", "crop slice"),
+    **_same("RESIZE_NEAREST_NEIGHBOR", "upsample"),
+    **_same("RESIZE_BILINEAR", "resize_bilinear"),
+    **_same("CONCATENATION", "concat"),
+    **_same("ADD", "add"),
+    **_same("SUB", "sub"),
+    **_same("MUL", "mul"),
+    **_same("DIV", "div", FLOATS),
+    **_same("MAXIMUM", "maximum"),
+    **_same("MINIMUM", "minimum"),
+    **_same("ADD MUL", "average"),
+    **_same("BATCH_MATMUL", "matmul"),
+    **_same("GATHER", "embedding", FLOATS),
+    **_same("UNIDIRECTIONAL_SEQUENCE_LSTM", "lstm", FLOATS),
+    **_same("WHILE", "gru simple_rnn", FLOATS),
+    **_same("RELU RELU6", "relu"),
+    **_same("LEAKY_RELU", "leaky_relu"),
+    **_same("PRELU", "prelu", NOT_16X8),
+    **_same("ELU", "elu", NOT_16X8),
+    **_same("GELU", "gelu", NOT_16X8),
+    **_same("LOGISTIC", "sigmoid"),
+    **_same("TANH", "tanh"),
+    **_same("SOFTMAX", "softmax"),
+    **_same("LOG_SOFTMAX", "log_softmax", NOT_16X8),
+    **_same("HARD_SWISH", "hard_silu", NOT_16X8),
+    **_same("LOGISTIC MUL", "silu"),
+    **_same("ADD RELU6 MUL", "hard_sigmoid"),
+    **_same("MINIMUM MAXIMUM", "hard_tanh"),
+    **_same("ELU MUL", "selu", FLOATS),
+    **_same("EXP", "exponential", NOT_16X8),
+    **_same("EXP LOG ADD", "softplus", FLOATS),
+    **_same("ABS ADD DIV", "softsign", FLOATS),
+    **_same("GREATER CAST MUL", "thresholded_relu", FLOATS),
+}
+
+_MEMORY: Mapping[str, tuple[str, str]] = {
+    "mcu": ("flash", "ram"),
+    "npu": ("flash", "ram"),
+    "linux_board": ("ram", "ram"),
+}
+"""Where the file and its activations lie, by the target's kind."""
+
+
+def problems(network: Network, target: Target, precision: str) -> list[Problem]:
+    """Everything that keeps this Network from a file of this precision on this target."""
+    found = []
+    for layer in network:
+        for look in (_unknown, _precision, _dynamic, _rank, _attributes):
+            problem = look(layer, precision)
+            if problem:
+                found.append(problem)
+                break
+    if len(network.inputs) != 1 and precision in INTEGERS:
+        found.append(
+            Problem(
+                None, f"the model has {len(network.inputs)} inputs: its ranges cannot be measured",
+                "choose precision float32, float16 or dynamic, or export a part with one input",
+            )
+        )  # fmt: skip
+    return found + memory(network, target, precision)
+
+
+def _unknown(layer: Layer, _: str) -> Problem | None:
+    if layer.kind in TABLE:
+        return None
+    name = layer.attributes.get("type", layer.kind)
+    return Problem(
+        layer.name, f"TFLite has no operator for '{name}'",
+        "replace it by layers that edgeflow knows (`edgeflow inspect` lists them)",
+    )  # fmt: skip
+
+
+def _precision(layer: Layer, precision: str) -> Problem | None:
+    support = TABLE[layer.kind]
+    if precision in support.precisions:
+        return None
+    return Problem(layer.name, f"'{layer.kind}' has no {precision} form in TFLite", support.instead)
+
+
+def _dynamic(layer: Layer, _: str) -> Problem | None:
+    if None not in layer.output_shape:
+        return None
+    shape = ", ".join("?" if dim is None else str(dim) for dim in layer.output_shape)
+    return Problem(
+        layer.name, f"its shape ({shape}) is not fixed", "export the model with a fixed input shape"
+    )
+
+
+def _rank(layer: Layer, _: str) -> Problem | None:
+    if layer.kind in ("add", "sub", "mul", "div", "maximum", "minimum", "average"):
+        most, operator = 5, "element-wise operators"
+    else:
+        most, operator = 7, "operators"
+    rank = len(layer.output_shape) + 1
+    if rank <= most:
+        return None
+    return Problem(
+        layer.name, f"its output has {rank} dimensions, {operator} take {most}", "reshape it first"
+    )
+
+
+def _attributes(layer: Layer, precision: str) -> Problem | None:
+    rules: Mapping[str, Callable[[Layer, str], Problem | None]] = {
+        "conv1d": _strides_or_dilation, "conv2d": _strides_or_dilation,
+        "depthwise_conv1d": _strides_or_dilation, "depthwise_conv2d": _strides_or_dilation,
+    }  # fmt: skip
+    rule = rules.get(layer.kind)
+    return rule(layer, precision) if rule else None
+
+
+def _strides_or_dilation(layer: Layer, _: str) -> Problem | None:
+    if _largest(layer, "strides") > 1 and _largest(layer, "dilation_rate") > 1:
+        return Problem(
+            layer.name, "strides and dilation above 1 at once are not defined in TensorFlow",
+            "use one of the two",
+        )  # fmt: skip
+    return None
+
+
+def _largest(layer: Layer, name: str) -> int:
+    value = layer.attributes.get(name) or 1
+    return max(value) if isinstance(value, list | tuple) else int(value)
+
+
+def bits(precision: str) -> tuple[float, float]:
+    """Bits of a stored weight and of an activation."""
+    return {
+        "float32": (32, 32),
+        "float16": (16, 32),
+        "dynamic": (8, 32),
+        "int8": (8, 8),
+        "16x8": (8, 16),
+    }[precision]
+
+
+def sizes(network: Network, precision: str) -> tuple[float, float]:
+    """Bytes of the weights, and of the activations that live at once, at this precision.
+
+    Biases stay 32 bits wide (64 for 16x8).
+    """
+    weight, activation = bits(precision)
+    wide = {"int8": 32, "16x8": 64}.get(precision, weight)
+    stored = sum(
+        array.size * (wide if role == "bias" else weight)
+        for layer in network
+        for role, array in layer.weights.items()
+        if layer.kind != "batch_norm"
+    )
+    # Peak in elements: the Network's own peak counts each tensor at its quantiser's bits.
+    from dataclasses import replace
+
+    plain = network.with_layers(tuple(replace(layer, quantizer=None) for layer in network))
+    return stored / 8, plain.totals.activation_bytes / 4 * activation / 8
+
+
+def memory(network: Network, target: Target, precision: str) -> list[Problem]:
+    """Whether weights and activations fit the target's memory; the lower bound of both."""
+    if target.kind not in _MEMORY:
+        return []
+    weights, activations = sizes(network, precision)
+    store, work = _MEMORY[target.kind]
+    found = []
+    needs = {store: weights, work: activations}
+    if store == work:
+        needs = {store: weights + activations}
+    for name, need in needs.items():
+        room = target.memory.get(name)
+        if room is not None and need > room.value:
+            found.append(
+                Problem(
+                    None,
+                    f"it needs at least {need:,.0f} B of {name} at {precision}, {target.name} has "
+                    f"{room.value:,.0f} B: {need - room.value:,.0f} B too much",
+                    "choose a smaller model, int8, or a larger target",
+                )
+            )
+    return found
