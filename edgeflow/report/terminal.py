@@ -213,6 +213,10 @@ def _table(title: str) -> Table:
     from rich.text import Text
 
     return Table(
-        title=Text(title), title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False,
-        padding=(0, 1), collapse_padding=True,
-    )  # fmt: skip
+        title=Text(title),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1),
+        collapse_padding=True,
+    )
