@@ -43,7 +43,8 @@ def _row(layer: Layer) -> Row:
     return Row(
         name=layer.name,
         kind=kind,
-        shape=" × ".join("?" if dim is None else str(dim) for dim in layer.output_shape) or "scalar",
+        shape=" × ".join("?" if dim is None else str(dim) for dim in layer.output_shape)
+        or "scalar",
         parameters=f"{layer.parameters:,}" if layer.parameters else "",
         macs=f"{layer.macs:,}" if layer.macs else "",
         weight_bits="" if bits is None else f"{bits:.3g}",

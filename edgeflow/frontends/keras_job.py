@@ -25,7 +25,9 @@ LEGACY = ("keras2", "qkeras", "qkeras_v3")
 BATCH = 256
 
 
-def probe(inputs: dict[str, Path], params: dict[str, Any], output: Path, progress: Any) -> dict[str, Any]:
+def probe(
+    inputs: dict[str, Path], params: dict[str, Any], output: Path, progress: Any
+) -> dict[str, Any]:
     """The format of a Keras file, so that the core can choose its home."""
     del output, progress
     try:
@@ -36,7 +38,9 @@ def probe(inputs: dict[str, Path], params: dict[str, Any], output: Path, progres
     return {"format": scanned.format, "keras_version": scanned.keras_version}
 
 
-def load(inputs: dict[str, Path], params: dict[str, Any], output: Path, progress: Any) -> dict[str, Any]:
+def load(
+    inputs: dict[str, Path], params: dict[str, Any], output: Path, progress: Any
+) -> dict[str, Any]:
     """Read a model file (and its weights' file) into a model folder."""
     del progress
     path, weights = inputs["model"], inputs.get("weights")
@@ -51,7 +55,9 @@ def load(inputs: dict[str, Path], params: dict[str, Any], output: Path, progress
     return {"layers": len(network.layers)}
 
 
-def predict(inputs: dict[str, Path], params: dict[str, Any], output: Path, progress: Any) -> dict[str, Any]:
+def predict(
+    inputs: dict[str, Path], params: dict[str, Any], output: Path, progress: Any
+) -> dict[str, Any]:
     """The model's own outputs on `x`, and those of its layers for the first inputs."""
     x = read_inputs(inputs["x"])
     model = open_model(inputs["model"])
@@ -103,7 +109,12 @@ def open_file(path: Path, weights: Path | None, where: str) -> tuple[Any, Scanne
 
 
 def _open(
-    path: Path, weights: Path | None, where: str, scanned: Scanned, config: Mapping[str, Any], custom: Any
+    path: Path,
+    weights: Path | None,
+    where: str,
+    scanned: Scanned,
+    config: Mapping[str, Any],
+    custom: Any,
 ) -> Any:
     if scanned.format == "qkeras_v3":
         return set_weights(_from_config(as_qkeras(config), custom, legacy=True), path)
@@ -223,13 +234,19 @@ def _calls(model: Any, alias: dict[int, int]) -> Iterator[Call]:
             inputs = tuple(alias.get(id(t), id(t)) for t in sources)
             inner = _inner(layer)
             if inner is not None:
-                local = {id(t): source for t, source in zip(_flat(inner.inputs), inputs, strict=True)}
+                local = {
+                    id(t): source for t, source in zip(_flat(inner.inputs), inputs, strict=True)
+                }
                 yield from _calls(inner, local)
                 for mine, theirs in zip(outputs, _flat(inner.outputs), strict=True):
                     alias[id(mine)] = local.get(id(theirs), id(theirs))
                 continue
             yield Call(
-                layer, inputs, tuple(id(t) for t in outputs), tuple(outputs[0].shape)[1:], _takes_list(node)
+                layer,
+                inputs,
+                tuple(id(t) for t in outputs),
+                tuple(outputs[0].shape)[1:],
+                _takes_list(node),
             )
 
 
@@ -271,7 +288,9 @@ def _translated(
             names[call.outputs[0]] = context.add("input")
         else:
             if len(call.outputs) > 1:
-                raise ModelError(f"layer '{context.name}' has {len(call.outputs)} outputs; expected one")
+                raise ModelError(
+                    f"layer '{context.name}' has {len(call.outputs)} outputs; expected one"
+                )
             names[call.outputs[0]] = translate(context)
         yield call, context
 
@@ -292,7 +311,9 @@ def run(model: Any, x: np.ndarray[Any, Any], progress: Any) -> np.ndarray[Any, A
     function: Callable[[Any], Any] = tf.function(lambda batch: model(batch, training=False))
     parts = []
     for start in range(0, len(x), BATCH):
-        found = [np.asarray(item) for item in _flat(function(tf.constant(x[start : start + BATCH])))]
+        found = [
+            np.asarray(item) for item in _flat(function(tf.constant(x[start : start + BATCH])))
+        ]
         parts.append(
             found[0]
             if len(found) == 1

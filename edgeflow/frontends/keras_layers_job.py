@@ -106,9 +106,7 @@ def to_numpy(value: Any) -> np.ndarray[Any, Any]:
     return np.asarray(value.numpy() if hasattr(value, "numpy") else value, dtype=np.float32)
 
 
-def activation(
-    function: Any, legacy: bool
-) -> list[tuple[str, dict[str, Any], Quantizer | None]]:
+def activation(function: Any, legacy: bool) -> list[tuple[str, dict[str, Any], Quantizer | None]]:
     """The Network's (kind, attributes, quantizer) of an activation; nothing for a linear one."""
     if function is None:
         return []
@@ -587,7 +585,9 @@ def _einsum_dense(context: Context) -> str:
     if not (same and kernel == source[-1] + result[-1] and last_only):
         return opaque(context)
     context.add(
-        "dense", {"units": int(layer.kernel.shape[-1])}, weights=_folded(context, layer.kernel, bias)
+        "dense",
+        {"units": int(layer.kernel.shape[-1])},
+        weights=_folded(context, layer.kernel, bias),
     )
     context.activate(layer.activation)
     return context.inputs[0]
@@ -660,13 +660,13 @@ def _hgq_rounding(context: Context, which: str) -> None:
     given = getattr(layer, which)
     quantizers = [given] if hasattr(given, "quantizer") else list(given)
     rounded = []
-    for index, (source, quantizer) in enumerate(zip(list(context.inputs), quantizers, strict=False)):
+    for index, (source, quantizer) in enumerate(
+        zip(list(context.inputs), quantizers, strict=False)
+    ):
         shape = context.draft.shape(source)
         found, arrays = from_hgq(quantizer, (1, *(dim or 1 for dim in shape)))
         suffix = f"_{which}{index or ''}"
-        name = context.add(
-            "quantize", suffix=suffix, shape=shape, inputs=[source], quantizer=found
-        )
+        name = context.add("quantize", suffix=suffix, shape=shape, inputs=[source], quantizer=found)
         context.draft.arrays.update({f"{name}/@{part}": value for part, value in arrays.items()})
         rounded.append(name)
-    context.inputs = rounded + context.inputs[len(rounded):] if len(rounded) > 1 else rounded
+    context.inputs = rounded + context.inputs[len(rounded) :] if len(rounded) > 1 else rounded

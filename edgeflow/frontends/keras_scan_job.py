@@ -39,7 +39,7 @@ TF_FUNCTIONS = frozenset(
     "transpose compat.v1.transpose".split()
 )
 _CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*\((.*)\)\s*", re.DOTALL)
-_QUANTIZERS = frozenset(
+QUANTIZERS = frozenset(
     "quantized_bits quantized_relu quantized_tanh quantized_sigmoid quantized_po2 "
     "quantized_relu_po2 quantized_ulaw quantized_hswish quantized_linear binary ternary "
     "stochastic_binary stochastic_ternary bernoulli".split()
@@ -127,7 +127,14 @@ def _from_zip(path: Path) -> tuple[Any, str]:
             metadata = _parse(archive.read("metadata.json"), path.name)
             if archive.testzip() is not None:
                 raise zipfile.BadZipFile("a member's checksum is wrong")
-    except (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        EOFError,
+        OSError,
+        ValueError,
+        NotImplementedError,
+    ) as error:
         raise ModelError(
             f"the .keras file is damaged or cut short: {_first_line(error)}",
             where=path.name,
@@ -142,7 +149,9 @@ def _refuse_pickles(archive: zipfile.ZipFile, where: str) -> None:
     for item in archive.infolist():
         with archive.open(item) as member:
             head = member.read(2)
-        if item.filename.endswith((".pkl", ".pickle")) or (head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5"):
+        if item.filename.endswith((".pkl", ".pickle")) or (
+            head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5"
+        ):
             found.append(item.filename)
         elif item.filename.endswith((".npy", ".npz")):
             found += _object_arrays(archive, item)
@@ -200,7 +209,7 @@ def _scanned(config: Any, version: str, *, where: str) -> Scanned:
         )
     else:
         quantised = any(
-            item.get("class_name") in _QUANTIZERS or _quantizer_call(item.get("config"))
+            item.get("class_name") in QUANTIZERS or _quantizer_call(item.get("config"))
             for item in objects(config)
         )
         model_format = "qkeras" if quantised else "keras2"
@@ -209,7 +218,7 @@ def _scanned(config: Any, version: str, *, where: str) -> Scanned:
 
 def _quantizer_call(config: Any) -> bool:
     values = config.values() if isinstance(config, Mapping) else ()
-    return any(isinstance(v, str) and v.partition("(")[0] in _QUANTIZERS for v in values)
+    return any(isinstance(v, str) and v.partition("(")[0] in QUANTIZERS for v in values)
 
 
 def objects(config: Any) -> Iterator[Mapping[str, Any]]:
@@ -242,7 +251,9 @@ def refuse(scanned: Scanned, known: frozenset[str], where: str) -> None:
     for item in objects(scanned.config):
         name = str(item["class_name"])
         config = item.get("config")
-        place = f"'{config.get('name')}'" if isinstance(config, Mapping) and "name" in config else "?"
+        place = (
+            f"'{config.get('name')}'" if isinstance(config, Mapping) and "name" in config else "?"
+        )
         if name in _CODE:
             code.append(f"layer {place} of class {name}")
         elif name in ("TFOpLambda", "SlicingOpLambda"):
@@ -300,7 +311,7 @@ def call_of(text: str) -> tuple[str, list[Any], dict[str, Any]] | None:
     Only literals are accepted as arguments.
     """
     match = _CALL.fullmatch(text)
-    if not match or match[1] not in _QUANTIZERS:
+    if not match or match[1] not in QUANTIZERS:
         return None
     try:
         node = ast.parse(text.strip(), mode="eval").body

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow.errors import ModelError
+from edgeflow.frontends.keras_scan_job import QUANTIZERS
 
 _DROPPED = frozenset(
     "module registered_name build_config shared_object_id post_training_scale lora_rank "
@@ -29,6 +30,8 @@ def as_qkeras(config: Any) -> Any:
         if kind == "__keras_tensor__":
             return config
         found = {key: as_qkeras(value) for key, value in config.items() if key not in _DROPPED}
+        if kind in QUANTIZERS:
+            found["__passive_serialization__"] = True  # tf-keras then makes it an object
         if kind == "InputLayer":
             found["config"]["batch_input_shape"] = found["config"].pop("batch_shape")
         if kind == "Functional" and isinstance(inner, Mapping):

@@ -10,7 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 NAMES = frozenset(
-    ["QDenseBatchnorm", "BinaryDense", "TernaryDense", "binary_tanh", "ternary_tanh", "relu1", "Clip"]
+    [
+        "QDenseBatchnorm",
+        "BinaryDense",
+        "TernaryDense",
+        "binary_tanh",
+        "ternary_tanh",
+        "relu1",
+        "Clip",
+    ]
 )
 
 

@@ -112,7 +112,9 @@ def container(path: Path) -> str:
 def _files(paths: list[Path]) -> tuple[Path, Path | None]:
     """The model file and its weights' file."""
     if not 1 <= len(paths) <= 2:
-        raise ModelError(f"expected one model file, or two (architecture, weights), found {len(paths)}")
+        raise ModelError(
+            f"expected one model file, or two (architecture, weights), found {len(paths)}"
+        )
     for path in paths:
         if not path.exists():
             raise ModelError("the model file does not exist", where=str(path))
