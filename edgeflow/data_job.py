@@ -18,8 +18,13 @@ from edgeflow.errors import DataError
 
 TASKS: Final = ("classification", "regression", "reconstruction")
 ARRAYS: Final = ("x_train", "y_train", "x_test", "y_test")
-SKLEARN: Final = {"digits": (16.0, (8, 8, 1)), "iris": None, "wine": None, "breast_cancer": None}
-"""Datasets inside scikit-learn: what to divide by and the shape of a sample, where they are images."""
+SKLEARN: Final[Mapping[str, tuple[float, tuple[int, ...]] | None]] = {
+    "digits": (16.0, (8, 8, 1)),
+    "iris": None,
+    "wine": None,
+    "breast_cancer": None,
+}
+"""Datasets inside scikit-learn; of images, what to divide by and the shape of a sample."""
 
 
 def load(
@@ -65,12 +70,7 @@ def load(
     classes = _classes(found, params, where) if task == "classification" else None
     for role in ("x_train", "x_test"):
         found[role] = np.asarray(found[role], np.float32)
-    limit = params.get("limit")
-    if limit:
-        keep = np.random.default_rng(int(params.get("seed", 0))).permutation(len(found["x_train"]))
-        for role in ("x_train", "y_train"):
-            if role in found:
-                found[role] = found[role][np.sort(keep[: int(limit)])]
+    _limit(found, params)
     _scale(found, params.get("scale"), where)
     if params.get("flatten"):
         for role in ("x_train", "x_test"):
@@ -81,7 +81,9 @@ def load(
             found.pop(role, None)
         else:
             found[role] = np.asarray(found[role], kind)
-    arrays = {role: np.ascontiguousarray(found[role]) for role in ARRAYS if role in found}
+    arrays: dict[str, Any] = {
+        role: np.ascontiguousarray(found[role]) for role in ARRAYS if role in found
+    }
     _check(arrays, where)
     meta: dict[str, Any] = {
         "name": str(params.get("name") or name),
@@ -349,6 +351,19 @@ def _classes(found: Mapping[str, Any], params: Mapping[str, Any], where: str) ->
             remedy="number the classes from 0, or set the right `classes`",
         )
     return classes
+
+
+def _limit(found: dict[str, Any], params: Mapping[str, Any]) -> None:
+    """Keep at most `limit` of the training samples, chosen by the seed, in their order."""
+    import numpy as np
+
+    if not params.get("limit"):
+        return
+    order = np.random.default_rng(int(params.get("seed", 0))).permutation(len(found["x_train"]))
+    kept = np.sort(order[: int(params["limit"])])
+    for role in ("x_train", "y_train"):
+        if role in found:
+            found[role] = found[role][kept]
 
 
 def _scale(found: dict[str, Any], scale: Any, where: str) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeflow.errors import ModelError, UnsupportedError
+from edgeflow.frontends.folder_job import save_arrays
 from edgeflow.network import ACTIVATIONS, WEIGHTED, Layer, Network, Quantizer, Weight, count_macs
 
 Array = NDArray[np.float32]
@@ -365,14 +366,12 @@ def write(
     network = replace(graph.network, layers=layers, source=source)
     network.validate()
     network.save(output / "network.json")
-    np.savez(
-        output / "weights.npz",
-        **{
-            f"{layer}/{role}": array
-            for layer, arrays in graph.weights.items()
-            for role, array in arrays.items()
-        },
-    )
+    arrays = {
+        f"{layer}/{role}": array
+        for layer, arrays in graph.weights.items()
+        for role, array in arrays.items()
+    }
+    save_arrays(output / "weights.npz", arrays)
     record = {"format": form, "source": list(files)}
     (output / "model.json").write_text(json.dumps(record, indent=1) + "\n")
     (output / "history.json").write_text(json.dumps(dict(history), indent=1) + "\n")

@@ -122,7 +122,8 @@ def _config(q: Quantizer | None, place: str, learnt: bool) -> Any:
     """HGQ2's description of the quantiser; where bits are learnt, `q` is where they start."""
     from hgq.config import QuantizerConfig
 
-    assert q is not None and q.integer is not None
+    assert q is not None
+    assert q.integer is not None
     fraction = q.bits - q.integer - q.signed
     if learnt:
         # A bit width for each weight, and for each feature of an activation.

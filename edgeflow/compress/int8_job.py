@@ -122,13 +122,16 @@ def affine(low: float, high: float) -> tuple[np.float32, int]:
 
 
 def kernel_scale(kernel: Array, kind: str) -> tuple[Array, int | None]:
-    """Scales of a kernel and the axis along which they are (None: one for the whole kernel)."""
+    """Scales of a kernel and the axis along which they are (None: one for the whole kernel).
+
+    A depthwise kernel has one per output channel: channels x multiplier of them.
+    """
     if kind == "dense":
-        largest, axis = np.abs(kernel).max(keepdims=True).reshape(1), None
+        largest, axis = np.abs(kernel).max().reshape(1), None
     else:
-        axis = kernel.ndim - (2 if kind.startswith("depthwise") else 1)
-        others = tuple(i for i in range(kernel.ndim) if i != axis)
-        largest = np.abs(kernel).max(axis=others)
+        depthwise = kind.startswith("depthwise")
+        axis = kernel.ndim - (2 if depthwise else 1)
+        largest = np.abs(kernel).max(axis=tuple(range(axis))).ravel()
     largest = np.maximum(largest, max(float(largest.max()) * FLOOR, 1e-8))
     return (largest / np.float32(127)).astype(np.float32), axis
 
@@ -149,8 +152,10 @@ def _ranges(keras: Any, graph: Graph, roots: Mapping[str, str | None], x: Array)
         kind = graph.network[root].kind
         if kind in GIVEN:
             scale, zero = GIVEN[kind]
-            low, high = (-128 - zero) * scale, (127 - zero) * scale
-        made[root] = make(low, high, kind not in GIVEN, name=f"{root}_range")
+            given = ((-128 - zero) * scale, (127 - zero) * scale)
+            made[root] = make(*given, follow=False, name=f"{root}_range")
+        else:
+            made[root] = make(low, high, follow=True, name=f"{root}_range")
     return made
 
 
@@ -192,7 +197,7 @@ def twin(
     made = _weighted(keras, layer) if layer.weights else graph_job.plain(keras, layer)
     root = roots[layer.name]
     if root is None or layer.kind in PASSIVE - POOLS | {"concat"}:
-        return lambda x: made(x)
+        return made  # type: ignore[no-any-return]
     return lambda x: ranges[root](made(x))
 
 
@@ -202,13 +207,13 @@ def _weighted(keras: Any, layer: Layer) -> Any:
     base = type(graph_job.plain(keras, layer))
     kind = layer.kind
     rank = len(layer.weights["kernel"].shape)
-    axis = None if kind == "dense" else rank - (2 if kind.startswith("depthwise") else 1)
-    others = tuple(i for i in range(rank) if i != axis)
+    channels = {"dense": 0}.get(kind, 2 if kind.startswith("depthwise") else 1)
+    window = tuple(range(rank - channels))
 
     class Rounded(base):  # type: ignore[misc,valid-type]
         def call(self, x: Any, training: bool | None = None) -> Any:  # noqa: ARG002
             kernel = graph_job.variables(self)["kernel"]
-            largest = ops.max(ops.abs(kernel), axis=others, keepdims=True)
+            largest = ops.max(ops.abs(kernel), axis=window, keepdims=True)
             largest = ops.maximum(largest, ops.maximum(ops.max(largest) * FLOOR, 1e-8))
             scale = ops.stop_gradient(largest / 127.0)
             rounded = ops.clip(ops.round(kernel / scale), -127.0, 127.0) * scale
@@ -249,8 +254,6 @@ def describe(
             weights[layer.name] = {"kernel": _rounded(arrays["kernel"], scale, axis, 127)}
             if "bias" in arrays and source is not None and source.scale is not None:
                 both = scale * np.float32(source.scale[0])
-                if layer.kind.startswith("depthwise"):
-                    both = np.repeat(both, arrays["kernel"].shape[-1])
                 quantizers["bias"] = _symmetric(32, both, 0 if axis is not None else None)
                 weights[layer.name]["bias"] = _rounded(
                     arrays["bias"], both, quantizers["bias"].axis, 2**31 - 1
@@ -271,9 +274,8 @@ def _symmetric(bits: int, scale: Array, axis: int | None) -> Quantizer:
 
 
 def _rounded(values: Array, scale: Array, axis: int | None, limit: int) -> Array:
-    shape = [1] * values.ndim
-    if axis is not None:
-        shape[axis] = -1
-    step = scale.reshape(shape).astype(np.float64)
+    step = scale.astype(np.float64)
+    if axis is not None:  # every axis from it on has its own scales
+        step = step.reshape(values.shape[axis:])
     level = np.clip(np.round(values / step), -limit, limit)
     return np.asarray(level * step, np.float32)

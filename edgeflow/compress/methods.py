@@ -67,6 +67,7 @@ class _Hgq2(_FixedPoint):
 class _Int8(_Training):
     """TFLite's int8 arithmetic."""
 
+    bits: Literal[8] = Field(8, description="int8 has no other")
     epochs: int = Field(15, ge=0, le=100_000, description="at most this many passes")
     learning_rate: float = Field(0.001, gt=0, description="of Adam, at the start")
 
@@ -110,7 +111,8 @@ def options(method: str, given: Mapping[str, Any], where: str = "compress") -> d
     """
     if method not in OPTIONS:
         raise RecipeError(
-            f"expected a method of {', '.join(OPTIONS)}, found '{method}'{_nearest(method, OPTIONS)}",
+            f"expected a method of {', '.join(OPTIONS)}, found '{method}'"
+            f"{_nearest(method, OPTIONS)}",
             where=where,
         )
     kind = OPTIONS[method]
