@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -25,7 +26,6 @@ from edgeflow.errors import (
     UnsupportedError,
 )
 from edgeflow.frontends import loader, reference
-from edgeflow.frontends.describe import layer_rows
 from edgeflow.frontends.model import Model
 from edgeflow.jobs import Finished, Job, Runner
 from edgeflow.network import Network
@@ -376,8 +376,30 @@ def _verify(
             "agreement": tolerance.agreement,
             "reason": tolerance.reason,
         },
-        **comparison.to_json(),
+        **{name: _finite(value) for name, value in comparison.to_json().items()},
     }
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: a difference that is not finite becomes null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def layer_rows(network: Network) -> list[dict[str, Any]]:
+    """One record per layer, for the report's tables."""
+    return [
+        {
+            "name": layer.name,
+            "kind": layer.kind,
+            "output_shape": list(layer.output_shape),
+            "parameters": layer.parameters,
+            "macs": layer.macs,
+            "weight_bits": layer.weight_bits,
+            "activation_bits": layer.activation_bits,
+            "sparsity": layer.sparsity,
+        }
+        for layer in network
+    ]
 
 
 def _accuracy(outputs: Path, data: Dataset | None) -> float | None:

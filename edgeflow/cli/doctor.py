@@ -17,12 +17,10 @@ def doctor(json: JsonOption = False) -> None:
     if json:
         print(json_module.dumps([finding.to_json() for finding in findings], indent=1))
     else:
-        from rich.console import Console
-
-        from edgeflow.cli.tables import table
+        from edgeflow.cli.tables import console, table
 
         marks = {"ok": "ok", "missing": "MISSING", "optional": "-"}
         rows = [(marks[f.state], f.name, f.found or f.remedy) for f in findings]
-        Console().print(table(("", "what", "found, or how to get it"), rows))
+        console().print(table(("", "what", "found, or how to get it"), rows))
     if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(1)

@@ -37,14 +37,12 @@ def list_toolchains(json: JsonOption = False) -> None:
         ]
         print(json_module.dumps(rows, indent=1))
         return
-    from rich.console import Console
-
-    from edgeflow.cli.tables import table
+    from edgeflow.cli.tables import console, table
 
     rows_shown = [
         (chain.name, "ready" if chain.ready else "not made", chain.purpose) for chain in chains
     ]
-    Console().print(table(("name", "state", "purpose"), rows_shown))
+    console().print(table(("name", "state", "purpose"), rows_shown))
 
 
 @app.command("sync")

@@ -37,8 +37,7 @@ def estimate(
     if json:
         print(json_module.dumps({"targets": entries}, indent=1))
         return
-    from rich.console import Console
-
+    from edgeflow.cli.tables import console
     from edgeflow.report.terminal import render_estimates
 
-    render_estimates(entries, Console())
+    render_estimates(entries, console())

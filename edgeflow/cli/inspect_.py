@@ -18,8 +18,6 @@ def inspect(model: ModelArgument, json: JsonOption = False) -> None:
     if json:
         print(json_module.dumps(network.to_json(), indent=1))
         return
-    from rich.console import Console
-
     from edgeflow.cli.tables import network_table
 
-    network_table(network, Console())
+    network_table(network)

@@ -20,8 +20,7 @@ def report(
     """Show the report of a run again."""
     import json as json_module
 
-    from rich.console import Console
-
+    from edgeflow.cli.tables import console
     from edgeflow.report.load import load
     from edgeflow.report.terminal import render
     from edgeflow.report.write import write
@@ -34,4 +33,4 @@ def report(
     elif json:
         print(json_module.dumps(record, indent=1))
     else:
-        render(record, Console())
+        render(record, console())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -14,44 +16,39 @@ if TYPE_CHECKING:
     from edgeflow.network import Network
 
 
+def console() -> Console:
+    """Standard output: as wide as the terminal, or 120 columns where there is none."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=120)
+
+
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()
 ) -> Table:
     """A plain table; columns named in `numbers` stand to the right."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        right = column in numbers
-        made.add_column(
-            column, justify="right" if right else "left", overflow="fold", no_wrap=right
-        )
+    for index, column in enumerate(columns):
+        if column in numbers:
+            made.add_column(column, justify="right", no_wrap=True)
+        else:
+            longest = max((len(row[index]) for row in rows), default=0)
+            made.add_column(column, overflow="fold", min_width=min(longest, 16))
     for row in rows:
         made.add_row(*row)
     return made
 
 
-def network_table(network: Network, console: Console) -> None:
-    """A Network's layers and totals."""
+def network_table(network: Network) -> None:
+    """Print a Network's layers and totals."""
     from rich.markup import escape
 
+    from edgeflow.frontends import describe
+
     rows = [
-        (
-            escape(layer.name),
-            layer.kind if layer.kind != "opaque" else f"? {layer.attributes.get('type', '')}",
-            "x".join("?" if dim is None else str(dim) for dim in layer.output_shape) or "-",
-            f"{layer.parameters:,}" if layer.parameters else "",
-            f"{layer.macs:,}" if layer.macs else "",
-            "" if layer.weight_bits is None else f"{layer.weight_bits:g}",
-            f"{layer.activation_bits:g}",
-            "" if layer.sparsity is None else f"{layer.sparsity:.0%}",
-        )
-        for layer in network
+        [escape(cell).replace(" × ", "×") for cell in astuple(r)] for r in describe.rows(network)
     ]
-    columns = ("layer", "kind", "output", "parameters", "MACs", "w bits", "a bits", "sparsity")
-    console.print(table(columns, rows, columns[3:]))
-    totals = network.totals
-    console.print(
-        f"{escape(network.name)} ({network.source.get('format', '?')}): {len(network.layers)} layers, "
-        f"{totals.parameters:,} parameters ({totals.weight_bytes:,.0f} bytes), "
-        f"{totals.macs:,} MACs, {totals.activation_bytes:,.0f} bytes of activations at most",
-        highlight=False,
-    )
+    headings = ("Layer", "Kind", "Output", "Parameters", "MACs", "W bits", "A bits", "Zeros")
+    console().print(table(headings, rows, headings[3:]))
+    title = f"{network.name} ({network.source.get('format', '?')}, {len(network.layers)} layers)"
+    console().print(f"{title}: {describe.totals_text(network)}", highlight=False, markup=False)

@@ -22,13 +22,11 @@ def list_targets(json: JsonOption = False) -> None:
 
         print(json_module.dumps(rows, indent=1))
         return
-    from rich.console import Console
-
-    from edgeflow.cli.tables import table
+    from edgeflow.cli.tables import console, table
 
     columns = ("name", "title", "kind", "backend", "chip", "clock_mhz")
     cells = [tuple("" if row[name] is None else str(row[name]) for name in columns) for row in rows]
-    Console().print(table(columns, cells, ("clock_mhz",)))
+    console().print(table(columns, cells, ("clock_mhz",)))
 
 
 @app.command("show")
