@@ -1,0 +1,172 @@
+"""The hls4ml backend: C++ projects for Vivado HLS and Vitis HLS, checked by C simulation."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgeflow.artifacts import PROJECT
+from edgeflow.backends.base import Problem, Request, Simulation
+from edgeflow.backends.hls4ml import costs, reuse, rules, synthesis, tolerances
+from edgeflow.backends.hls4ml import options as recipe_options
+from edgeflow.errors import TargetError
+from edgeflow.estimate.quantity import Estimate
+from edgeflow.jobs import Job
+from edgeflow.network import Network
+from edgeflow.targets import Target
+
+TRACED = 16
+SYNTHESIS_TIMEOUT = 6 * 3600.0
+"""Seconds; synthesis of a large layer takes hours, this ends a hang."""
+
+
+class Hls4ml:
+    """See `edgeflow.backends.base.Backend`."""
+
+    name = "hls4ml"
+    description = "HLS projects (C++) for Vivado HLS and Vitis HLS, by hls4ml"
+
+    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Check the recipe's options (`options.Options`) and fill in the defaults.
+
+        Raises:
+            RecipeError: an unknown option or a wrong value.
+        """
+        return recipe_options.checked(given, where)
+
+    def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
+        """Everything that stands in the way, by `rules.RULES`."""
+        found = rules.problems(network, options)
+        if target.kind != "fpga" and not options["part"]:
+            found.append(
+                Problem(
+                    None, f"the target '{target.name}' is no FPGA", "choose an FPGA, or give a part"
+                )
+            )
+        return found
+
+    def compile(self, request: Request) -> Job:
+        """The job that writes the project and builds its C simulation (`job.compile`)."""
+        network, options = request.model.network, request.options
+        inputs = {
+            "network": request.model.path / "network.json",
+            "weights": request.model.weights,
+        }
+        if request.golden is not None:
+            inputs["golden"] = request.golden
+        return Job(
+            entry="edgeflow.backends.hls4ml.job:compile",
+            toolchain="keras",
+            title="compile to HLS",
+            inputs=inputs,
+            params={
+                "name": _top_name(options["project"] or request.name),
+                "part": options["part"] or request.target.chip,
+                "clock_ns": _clock_ns(request.target, options),
+                "compiler": options["compiler"],
+                "io": reuse.interface(network, options),
+                "bits": options["bits"],
+                "precision": options["precision"],
+                "table_size": options["table_size"],
+                "layers": _layers(network, options),
+            },
+            imports=("numpy", "hls4ml"),
+            timeout=1800,
+            label=request.target.name,
+        )
+
+    def simulate(self, request: Request, compiled: Path) -> list[Simulation]:
+        """The C simulation of the compiled project on the golden inputs."""
+        assert request.golden is not None
+        record = json.loads((compiled / "simulation" / "layers.json").read_text())
+        return [
+            Simulation(
+                runtime="hls4ml C simulation",
+                job=Job(
+                    entry="edgeflow.backends.hls4ml.job:simulate",
+                    toolchain="keras",
+                    title="C simulation",
+                    inputs={"compiled": compiled, "golden": request.golden},
+                    params={
+                        "trace": TRACED,
+                        "compiler": record["compiler"],
+                        "version": record["version"],
+                    },
+                    imports=("numpy",),
+                    timeout=3600,
+                    label=request.target.name,
+                ),
+                tolerance=tolerances.tolerance(request.model.network, record),
+            )
+        ]
+
+    def synthesise(self, request: Request, compiled: Path) -> Job | None:
+        """The job that runs the vendor's tool on the project; None where none is on PATH.
+
+        Its result is `synthesis.read_report`'s, which `estimate` takes as ``synthesis``.
+        """
+        command = synthesis.find_tool(request.options["compiler"])
+        if command is None:
+            return None
+        return Job(
+            entry="edgeflow.backends.hls4ml.synthesis_job:synthesise",
+            toolchain="keras",
+            title="synthesise",
+            inputs={"project": next((compiled / "project").iterdir())},
+            params={"command": command},
+            timeout=SYNTHESIS_TIMEOUT,
+            label=request.target.name,
+        )
+
+    def estimate(
+        self,
+        network: Network,
+        target: Target,
+        options: Mapping[str, Any],
+        compiled: Path | None = None,
+        result: Mapping[str, Any] | None = None,
+    ) -> dict[str, Estimate]:
+        """What it costs; the resources need the report of a synthesis (``result["synthesis"]``)."""
+        report = (result or {}).get("synthesis")
+        clock = options["clock_mhz"] or target.clock_mhz
+        return costs.estimates(network, target, clock, compiled, report)
+
+    def artifacts(self, compiled: Path) -> Mapping[str, Path]:
+        """The project's folder."""
+        return {PROJECT: next((compiled / "project").iterdir())}
+
+
+def _top_name(name: str) -> str:
+    """The top function's name: a C identifier."""
+    found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "model"
+    return found if found[0].isalpha() else f"net_{found}"
+
+
+def _clock_ns(target: Target, options: Mapping[str, Any]) -> float:
+    clock = options["clock_mhz"] or target.clock_mhz
+    if not clock:
+        raise TargetError(
+            f"the target '{target.name}' has no default clock", remedy="give the option clock_mhz"
+        )
+    return round(1000 / float(clock), 4)
+
+
+def _layers(network: Network, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each layer's own types, and its strategy and reuse factor, legal ones."""
+    keys = ("precision", "result", "weight", "bias", "accum")
+    found = {
+        name: {key: own[key] for key in keys if own.get(key)}
+        for name, own in options["layers"].items()
+    }
+    for name, choice in reuse.choices(network, options).items():
+        found.setdefault(name, {}).update(
+            {key: value for key, value in asdict(choice).items() if value is not None}
+        )
+    return found
+
+
+BACKEND = Hls4ml()

@@ -1,0 +1,79 @@
+"""What an FPGA design costs: counts from the Network, the rest from a synthesis report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeflow.estimate.quantity import Estimate, unknown
+from edgeflow.network import Network
+from edgeflow.targets import Target
+
+UNITS = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram_18k": "BRAM_18K", "uram": "URAM"}
+NEEDS = "needs a synthesis (compile --synthesise with the vendor's tool on PATH)"
+
+SPREAD = {"lut": 2.0, "ff": 2.0, "dsp": 1.1, "bram_18k": 1.3, "uram": 1.1}
+"""HLS reports against logic synthesis: LUTs and FFs are overestimated up to about twofold."""
+
+
+def estimates(
+    network: Network,
+    target: Target,  # noqa: ARG001 - power will read it
+    clock_mhz: float | None,
+    compiled: Path | None,
+    report: Mapping[str, Any] | None,
+) -> dict[str, Estimate]:
+    """The figures of one design."""
+    totals = network.totals
+    counted = "counted from the network"
+    found = {
+        "macs": Estimate.exact(totals.macs, "MAC", "model", counted),
+        "parameters": Estimate.exact(totals.parameters, "1", "model", counted),
+        "weight_memory": Estimate.exact(totals.weight_bytes, "B", "model", f"{counted}, at its own precisions"),
+        "activation_memory": Estimate.exact(totals.activation_bytes, "B", "model", f"{counted}, peak layer by layer"),
+        "model_size": Estimate.exact(totals.weight_bytes, "B", "model", "weights in the bitstream, at their own precisions"),
+    }  # fmt: skip
+    del compiled
+    return found | (from_report(report, clock_mhz) if report else _unknown())
+
+
+def _unknown() -> dict[str, Estimate]:
+    found = {name: unknown(unit, NEEDS) for name, unit in UNITS.items()}
+    found["latency_cycles"] = unknown("cycles", NEEDS)
+    found["ii"] = unknown("cycles", NEEDS)
+    found["latency"] = unknown("s", NEEDS)
+    return found
+
+
+def from_report(report: Mapping[str, Any], clock_mhz: float | None) -> dict[str, Estimate]:
+    """The figures of an HLS report (`synthesis.read_report`)."""
+    source = f"HLS synthesis report {report.get('version') or ''}".strip()
+    found: dict[str, Estimate] = {}
+    for name, unit in UNITS.items():
+        value = report.get(name)
+        if value is None:
+            found[name] = unknown(unit, "the report does not say", "synthesised", source)
+        else:
+            spread = SPREAD[name]
+            found[name] = Estimate(value, value / spread, value, unit, "synthesised", source)
+    for name, unit in (("latency_cycles", "cycles"), ("ii", "cycles")):
+        pair = report.get(name)
+        found[name] = (
+            Estimate(pair[1], pair[0], pair[1], unit, "synthesised", source)
+            if pair
+            else unknown(unit, "the report calls it undefined", "synthesised", source)
+        )
+    target_ns = report.get("clock_target_ns") or (1000 / clock_mhz if clock_mhz else None)
+    reached = report.get("clock_ns")
+    if reached:
+        found["clock"] = Estimate.exact(1e9 / reached, "Hz", "synthesised", f"{source}, estimated")
+    pair = report.get("latency_cycles")
+    if pair and target_ns:
+        period = max(target_ns, reached or 0) * 1e-9
+        found["latency"] = Estimate(
+            pair[1] * period, pair[0] * period, pair[1] * period, "s", "synthesised", source
+        )
+    else:
+        found["latency"] = unknown("s", "the report gives no latency", "synthesised", source)
+    return found

@@ -1,0 +1,347 @@
+"""What hls4ml 1.3.0's Vivado and Vitis backends take, as one table; read from its sources (the
+parsers, the layer templates and the assertions in ``nnet_utils``) and tried by the tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgeflow.backends.base import Problem
+from edgeflow.backends.hls4ml import reuse
+from edgeflow.network import Layer, Network
+
+BOTH = ("parallel", "stream")
+CONVOLUTIONS = ("conv1d", "conv2d", "depthwise_conv1d", "depthwise_conv2d")
+POOLS = ("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d")
+GLOBAL_POOLS = tuple(f"global_{kind}" for kind in POOLS)
+MERGES = ("add", "sub", "mul", "average", "maximum", "minimum", "concat")
+RECURRENT = ("lstm", "gru", "simple_rnn")
+
+INTERFACES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("input", "dense", "batch_norm", "scale", *CONVOLUTIONS), BOTH),
+    **dict.fromkeys(("relu", "leaky_relu", "prelu", "elu", "selu", "sigmoid", "tanh"), BOTH),
+    **dict.fromkeys(("softmax", "softplus", "softsign", "thresholded_relu"), BOTH),
+    **dict.fromkeys(("hard_sigmoid", "hard_tanh", "quantize", "dequantize", "identity"), BOTH),
+    **dict.fromkeys((*POOLS, *GLOBAL_POOLS, *MERGES), BOTH),
+    **dict.fromkeys(("flatten", "reshape", "pad", "crop", "upsample", "transpose"), BOTH),
+    **dict.fromkeys(RECURRENT, BOTH),
+}
+"""The kinds of layers that can be built, and with which interface."""
+
+REMEDIES: Mapping[str, str] = {
+    "conv1d_transpose": "use upsample and conv1d, which compute the same where the stride is even",
+    "conv2d_transpose": "use upsample and conv2d in the model",
+    "gelu": "retrain with relu",
+    "silu": "retrain with relu",
+    "hard_silu": "retrain with relu",
+    "exponential": "leave it to the host",
+    "log_softmax": "end the model with softmax, or with the logits",
+    "resize_bilinear": "use nearest-neighbour upsampling",
+    "embedding": "look the rows up on the host and feed them in",
+    "layer_norm": "retrain with batch normalisation, which costs nothing",
+    "div": "multiply by the inverse",
+    "matmul": "use a dense layer: a product of two activations needs its own hardware",
+}
+"""What to do about kinds that cannot be built."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One limit: of which kinds, with which interface, and how it is found in a layer.
+
+    ``found`` gives what stands in the way, None where nothing does.
+    """
+
+    limit: str
+    kinds: tuple[str, ...]
+    found: Callable[[Layer, Network], str | None]
+    remedy: str
+    interfaces: tuple[str, ...] = BOTH
+
+
+def _ones(value: Any) -> bool:
+    return all(int(v) == 1 for v in (value if isinstance(value, (list, tuple)) else [value]))
+
+
+def _dilation(layer: Layer, _: Network) -> str | None:
+    rate = layer.attributes.get("dilation_rate", 1)
+    return None if _ones(rate) else f"dilation rate {rate}"
+
+
+def _groups(layer: Layer, _: Network) -> str | None:
+    groups = layer.attributes.get("groups") or 1
+    return None if groups == 1 else f"{groups} groups"
+
+
+def _multiplier(layer: Layer, _: Network) -> str | None:
+    many = layer.weights["kernel"].shape[-1] if "kernel" in layer.weights else 1
+    return None if many == 1 else f"depth multiplier {many}"
+
+
+def _padded(layer: Layer) -> bool:
+    if layer.attributes.get("padding", "valid") == "valid":
+        return False
+    if layer.attributes["padding"] != "same":
+        return True
+    spatial = len(layer.input_shapes[0]) - 1
+    size, strides = _sizes(layer, spatial)
+    return any(
+        (int(out or 1) - 1) * step + window > int(inside or 1)
+        for inside, out, step, window in zip(
+            layer.input_shapes[0], layer.output_shape, strides, size, strict=False
+        )
+    )
+
+
+def _sizes(layer: Layer, spatial: int) -> tuple[list[int], list[int]]:
+    size = layer.attributes["pool_size"]
+    size = list(size) if isinstance(size, (list, tuple)) else [size] * spatial
+    steps = layer.attributes.get("strides") or size
+    return size, list(steps) if isinstance(steps, (list, tuple)) else [steps] * spatial
+
+
+def _pool_padding(layer: Layer, _: Network) -> str | None:
+    return f"padding '{layer.attributes['padding']}'" if _padded(layer) else None
+
+
+def _pool_strides(layer: Layer, _: Network) -> str | None:
+    size, strides = _sizes(layer, len(layer.input_shapes[0]) - 1)
+    return None if size == strides else f"window {size} with strides {strides}"
+
+
+def _bound(layer: Layer, _: Network) -> str | None:
+    top = layer.attributes.get("max_value")
+    if top is None:
+        return None
+    quantizer = layer.quantizer
+    reach = None
+    if quantizer is not None and quantizer.integer is not None:
+        reach = 2.0**quantizer.integer
+    return None if reach is not None and reach <= top else f"an upper bound of {top:g}"
+
+
+def _shapes(layer: Layer, _: Network) -> str | None:
+    shapes = {tuple(shape) for shape in layer.input_shapes}
+    return (
+        None if len(shapes) == 1 else f"inputs of shapes {', '.join(map(str, layer.input_shapes))}"
+    )
+
+
+def _wrapping(layer: Layer, _: Network) -> str | None:
+    """In parallel, hls4ml repeats the smaller input: right only where its last axes match."""
+    largest = max(layer.input_shapes, key=lambda shape: math.prod(d or 1 for d in shape))
+    for shape in layer.input_shapes:
+        core = list(shape)
+        while core and core[0] == 1:
+            core.pop(0)
+        if core and tuple(core) != tuple(largest[len(largest) - len(core) :]):
+            return f"inputs of shapes {', '.join(map(str, layer.input_shapes))}"
+    return None
+
+
+def _average_of_many(layer: Layer, _: Network) -> str | None:
+    return None if len(layer.inputs) == 2 else f"{len(layer.inputs)} inputs"
+
+
+def _rank(layer: Layer, _: Network) -> str | None:
+    rank = len(layer.output_shape)
+    return None if rank <= 3 else f"tensors of {rank} axes"
+
+
+def _norm_axis(layer: Layer, _: Network) -> str | None:
+    axis = layer.attributes.get("axis", -1)
+    axis = axis[0] if isinstance(axis, (list, tuple)) else axis
+    return None if axis in (-1, len(layer.output_shape)) else f"axis {axis}"
+
+
+def _backwards(layer: Layer, _: Network) -> str | None:
+    return "go_backwards" if layer.attributes.get("go_backwards") else None
+
+
+def _gates(layer: Layer, _: Network) -> str | None:
+    known = {"activation": ("tanh", "relu", "sigmoid", "linear"), "recurrent_activation": ("sigmoid", "tanh", "hard_sigmoid")}  # fmt: skip
+    wrong = [
+        f"{key} '{layer.attributes[key]}'"
+        for key, names in known.items()
+        if key in layer.attributes and layer.attributes[key] not in names
+    ]
+    return " and ".join(wrong) or None
+
+
+def _bilinear(layer: Layer, _: Network) -> str | None:
+    how = layer.attributes.get("interpolation", "nearest")
+    return None if how == "nearest" else f"interpolation '{how}'"
+
+
+def _by_element(layer: Layer, _: Network) -> str | None:
+    return "bits that differ from element to element" if reuse.by_element(layer) else None
+
+
+def _channel_padding(layer: Layer, _: Network) -> str | None:
+    amounts = layer.attributes.get("padding" if layer.kind == "pad" else "cropping") or []
+    rank = len(layer.output_shape)
+    pairs = [tuple(item) if isinstance(item, (list, tuple)) else (item, item) for item in amounts]
+    if rank not in (2, 3) or len(pairs) < rank - 1:
+        return f"{layer.kind} of a tensor of {rank} axes"
+    return f"{layer.kind} of the channels" if any(any(p) for p in pairs[rank - 1 :]) else None
+
+
+def _pad_value(layer: Layer, _: Network) -> str | None:
+    value = layer.attributes.get("value") or layer.attributes.get("constant_value") or 0
+    mode = layer.attributes.get("mode", "constant")
+    return None if value == 0 and mode == "constant" else f"padding with {mode} {value}"
+
+
+def _quantizer(layer: Layer, _: Network) -> str | None:
+    quantizer = layer.quantizer
+    if quantizer is None or quantizer.kind == "fixed" or layer.kind == "quantize":
+        return None
+    return (
+        f"an output rounded as '{quantizer.kind}'"
+        if quantizer.kind in ("po2", "binary", "ternary")
+        else None
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("dilation rate 1", CONVOLUTIONS, _dilation, "retrain without dilation"),
+    Rule("one group", ("conv1d", "conv2d"), _groups, "use a depthwise and a 1x1 convolution"),
+    Rule(
+        "depth multiplier 1", ("depthwise_conv1d", "depthwise_conv2d"), _multiplier,
+        "widen the convolution before, and use multiplier 1",
+    ),
+    Rule(
+        "no padding of pooling windows", POOLS, _pool_padding,
+        "pad the model's input, use padding 'valid', or io: parallel", ("stream",),
+    ),
+    Rule(
+        "pooling windows side by side", POOLS, _pool_strides,
+        "set strides to pool_size, or io: parallel", ("stream",),
+    ),
+    Rule(
+        "relu without an upper bound", ("relu",), _bound,
+        "retrain with a quantised relu of 2 or 3 integer bits, which saturates",
+    ),
+    Rule(
+        "inputs of one shape", ("add", "sub", "mul", "average", "maximum", "minimum"), _shapes,
+        "repeat the smaller tensor in the model (upsample), or io: parallel", ("stream",),
+    ),
+    Rule(
+        "inputs of one shape, or a smaller one that matches the last axes",
+        ("add", "sub", "mul", "average", "maximum", "minimum"), _wrapping,
+        "repeat the smaller tensor in the model (upsample)", ("parallel",),
+    ),
+    Rule("average of two", ("average",), _average_of_many, "add them, and scale the sum"),
+    Rule("at most 3 axes", ("concat", "transpose", "dense", "softmax"), _rank, "reshape first"),
+    Rule("normalisation along the last axis", ("batch_norm",), _norm_axis, "move the channels last"),
+    Rule("forward in time", RECURRENT, _backwards, "reverse the series on the host"),
+    Rule("gates of tanh and sigmoid", RECURRENT, _gates, "retrain with tanh and sigmoid"),
+    Rule("nearest neighbour", ("upsample",), _bilinear, "use interpolation 'nearest'"),
+    Rule(
+        "one type per tensor", tuple(INTERFACES), _by_element,
+        "io: parallel, or retrain with one bit width per activation tensor", ("stream",),
+    ),
+    Rule("padding and cropping of rows and columns", ("pad", "crop"), _channel_padding, "reshape first"),
+    Rule("padding with zeros", ("pad",), _pad_value, "pad with zeros in the model"),
+    Rule(
+        "outputs rounded to fixed point", tuple(INTERFACES), _quantizer,
+        "retrain with a fixed-point quantiser (quantized_bits, quantized_relu)",
+    ),
+)  # fmt: skip
+"""Every limit on attributes; the report of `check --list` is this table."""
+
+
+def problems(network: Network, options: Mapping[str, Any]) -> list[Problem]:
+    """Everything that stands in the way of this network, with these options."""
+    io = reuse.interface(network, options)
+    found = [*_layer_names(network, options)]
+    for layer in network:
+        interfaces = INTERFACES.get(layer.kind)
+        if interfaces is None:
+            found.append(_unknown(layer))
+            continue
+        if io not in interfaces:
+            found.append(
+                Problem(layer.name, f"'{layer.kind}' is not there with io: {io}", f"io: {interfaces[0]}")
+            )  # fmt: skip
+        if any(dim is None for dim in layer.output_shape):
+            found.append(
+                Problem(
+                    layer.name, f"expected a fixed shape, found {layer.output_shape}",
+                    "give the model an input of fixed size",
+                )
+            )  # fmt: skip
+            continue
+        for rule in RULES:
+            if (
+                io in rule.interfaces
+                and layer.kind in rule.kinds
+                and (what := rule.found(layer, network))
+            ):
+                where = "" if rule.interfaces == BOTH else f" with io: {io}"
+                found.append(
+                    Problem(layer.name, f"hls4ml takes {rule.limit}{where}, found {what}", rule.remedy)
+                )  # fmt: skip
+    return found + _limits(network, options, io)
+
+
+def _unknown(layer: Layer) -> Problem:
+    kind = str(layer.attributes.get("type", layer.kind)) if layer.kind == "opaque" else layer.kind
+    remedy = REMEDIES.get(kind, "replace it in the model, or run it on the host")
+    return Problem(layer.name, f"hls4ml has no layer '{kind}'", remedy)
+
+
+def _layer_names(network: Network, options: Mapping[str, Any]) -> list[Problem]:
+    import difflib
+
+    names = [layer.name for layer in network]
+    found = []
+    for name in options["layers"]:
+        if name not in network.by_name:
+            near = difflib.get_close_matches(name, names, 1, 0)
+            hint = f"did you mean '{near[0]}'?" if near else "remove it"
+            found.append(Problem(None, f"options name a layer '{name}', which is not there", hint))
+        elif network[name].kind not in reuse.ARRAYS:
+            own = options["layers"][name]
+            wrong = [key for key in ("strategy", "reuse_factor") if own.get(key)]
+            if wrong:
+                found.append(
+                    Problem(
+                        name, f"a layer of kind '{network[name].kind}' has no {' or '.join(wrong)}",
+                        f"give it to {', '.join(reuse.ARRAYS)} alone",
+                    )
+                )  # fmt: skip
+    return found
+
+
+def _limits(network: Network, options: Mapping[str, Any], io: str) -> list[Problem]:
+    """Sizes that the vendor's tools cannot unroll."""
+    found = []
+    for name, choice in reuse.choices(network, options).items():
+        layer = network[name]
+        multipliers = math.ceil(math.prod(reuse.products(layer)) / choice.reuse_factor)
+        if multipliers > reuse.UNROLL_LIMIT:
+            least = reuse.least(layer)
+            found.append(
+                Problem(
+                    name,
+                    f"{multipliers} multipliers side by side; the tools unroll at most "
+                    f"{reuse.UNROLL_LIMIT}",
+                    f"strategy: resource, reuse_factor: {least} (or auto)",
+                )
+            )
+    if io == "parallel":
+        found += [
+            Problem(
+                layer.name,
+                f"a tensor of {layer.output_size} elements in registers; the tools take at most "
+                f"{reuse.UNROLL_LIMIT}",
+                "io: stream",
+            )
+            for layer in network
+            if layer.kind not in ("input", "flatten", "reshape")
+            and layer.output_size > reuse.UNROLL_LIMIT
+        ]
+    return found

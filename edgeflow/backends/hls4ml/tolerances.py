@@ -1,0 +1,47 @@
+"""How far a C simulation may be from the model, from what its types cannot hold exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgeflow.backends.base import Tolerance
+from edgeflow.network import Network
+
+FLOAT_AGREEMENT = 0.97
+SOFTMAX_AGREEMENT = 0.98
+
+
+def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
+    """What the compile job's ``inexact`` layers allow.
+
+    Equality where nothing is inexact. A softmax alone adds the error of its tables: the address of
+    exp's table has a step of 16 / entries (half of it relative to each term), that of the inverse
+    a step of 2**ceil(log2(classes + 1)) / entries relative to a sum of at least 1. Other
+    rounding is judged by the outputs' scale, which the caller sees: 5 % of it.
+    """
+    inexact = [str(name) for name in record["inexact"]]
+    if not inexact:
+        return Tolerance(0.0, 1.0, "every type holds the model's own values exactly")
+    last = [network[name] for name in network.outputs]
+    soft = [layer.name for layer in last if layer.kind == "softmax"]
+    if set(inexact) <= set(soft):
+        classes = max(int(layer.output_shape[-1] or 1) for layer in last)
+        step = 2.0 ** (classes).bit_length() / record["table_size"]
+        bound = 16 / record["table_size"] + 2 * step + 2.0**-15
+        return Tolerance(
+            bound,
+            SOFTMAX_AGREEMENT,
+            f"all but the softmax is exact; its exp and 1/x come from tables of "
+            f"{record['table_size']} entries",
+        )
+    scale = float(record["scale"])
+    bound = 0.05 * scale
+    shown = ", ".join(inexact[:6]) + (" …" if len(inexact) > 6 else "")
+    widths = record["result_type"]
+    return Tolerance(
+        bound,
+        FLOAT_AGREEMENT,
+        f"fixed-point types of {record['bits']} bits (output: {widths}) round what the model "
+        f"computes in float32, in {len(inexact)} places: {shown}",
+    )
