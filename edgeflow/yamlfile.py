@@ -36,9 +36,12 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class _Fault(Exception):
     """A fault at one line, on its way to `read`."""
 
-    def __init__(self, message: str, node: yaml.Node | None = None, remedy: str = "") -> None:
+    def __init__(
+        self, message: str, node: yaml.Node | yaml.Event | None = None, remedy: str = ""
+    ) -> None:
         super().__init__(message)
-        self.line = node.start_mark.line + 1 if node is not None else None
+        mark = node.start_mark if node is not None else None
+        self.line = mark.line + 1 if mark is not None else None
         self.remedy = remedy
 
 
@@ -89,11 +92,7 @@ def read(path: Path, error: type[InputError] = RecipeError) -> tuple[Any, Lines]
     text = _text(path, error)
     try:
         _bound_depth(text)
-        node = yaml.compose(text, Loader=_Loader)
-        if node is not None:
-            _bound(node)
-            _refuse_duplicates(node)
-        data = _construct(text)
+        node, data = _compose(text)
     except yaml.YAMLError as fault:
         mark = getattr(fault, "problem_mark", None)
         problem = getattr(fault, "problem", None) or str(fault).splitlines()[0]
@@ -143,9 +142,7 @@ def _bound_depth(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                fault = _Fault(f"expected at most {MAX_DEPTH} levels of nesting, found more")
-                fault.line = event.start_mark.line + 1
-                raise fault
+                raise _Fault(f"expected at most {MAX_DEPTH} levels of nesting, found more", event)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
@@ -202,10 +199,16 @@ def _refuse_duplicates(root: yaml.Node) -> None:
                 todo += [key, value]
 
 
-def _construct(text: str) -> Any:
+def _compose(text: str) -> tuple[yaml.Node | None, Any]:
+    """The nodes, which know their lines, and the plain data made from them."""
     loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        node = loader.get_single_node()
+        if node is None:
+            return None, None
+        _bound(node)
+        _refuse_duplicates(node)
+        return node, loader.construct_document(node)
     finally:
         loader.dispose()
 
