@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeflow.errors import ModelError, UnsupportedError
-from edgeflow.frontends.folder_job import save_arrays
-from edgeflow.network import ACTIVATIONS, WEIGHTED, Layer, Network, Quantizer, Weight, count_macs
+from edgeflow.frontends import fold_job
+from edgeflow.frontends.folder_job import write_folder
+from edgeflow.network import ACTIVATIONS, Layer, Network, Quantizer, Weight, count_macs
 
 Array = NDArray[np.float32]
 
@@ -28,7 +29,7 @@ FOLDABLE: Final = frozenset(["dense", "conv1d", "conv2d", "depthwise_conv1d", "d
 
 PASSIVE: Final = frozenset(
     ["max_pool1d", "max_pool2d", "global_max_pool1d", "global_max_pool2d", "flatten", "reshape",
-     "transpose", "pad", "crop", "slice", "upsample", "identity"]
+     "transpose", "pad", "crop", "upsample"]
 )  # fmt: skip
 """Kinds whose outputs are some of their inputs' values: they keep the input's quantiser."""
 
@@ -110,61 +111,40 @@ def read(folder: Path) -> Graph:
 def fold_batch_norm(graph: Graph) -> Graph:
     """Each batch norm into the dense or convolution before it: the same function, fewer layers.
 
-    kernel' = kernel · gamma / sqrt(variance + epsilon), bias' = beta + (bias - mean) · the same.
-
     Raises:
-        UnsupportedError: a batch norm has no such layer before it, for itself alone.
+        UnsupportedError: naming each batch norm that has no such layer before it, for itself alone.
     """
-    network = graph.network
-    weights = {name: dict(arrays) for name, arrays in graph.weights.items()}
-    layers = {layer.name: layer for layer in network}
-    renamed: dict[str, str] = {}
-    stuck = []
-    for norm in network:
-        if norm.kind != "batch_norm":
-            continue
-        source = layers[renamed.get(norm.inputs[0], norm.inputs[0])]
-        alone = len(network.consumers[norm.inputs[0]]) == 1
-        if source.kind not in FOLDABLE or not alone or norm.inputs[0] in network.outputs:
-            stuck.append(f"layer '{norm.name}' follows '{source.name}' ({source.kind})")
-            continue
-        arrays = weights.pop(norm.name)
-        mean, variance = _role(arrays, "mean"), _role(arrays, "variance")
-        epsilon = float(norm.attributes.get("epsilon", 1e-3))
-        factor = arrays.get("gamma", np.ones_like(mean)) / np.sqrt(variance + epsilon)
-        shift = arrays.get("beta", np.zeros_like(mean)) - mean * factor
-        kernel = weights[source.name]["kernel"]
-        if source.kind.startswith("depthwise"):  # (*window, channels, multiplier)
-            kernel = kernel * factor.reshape(kernel.shape[-2:])
-        else:
-            kernel = kernel * factor
-        bias = weights[source.name].get("bias", np.zeros_like(mean)) * factor + shift
-        weights[source.name] = {
-            "kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)
-        }  # fmt: skip
-        layers[source.name] = replace(
-            source,
-            attributes={**source.attributes, "use_bias": True},
-            weights={role: Weight(array.shape) for role, array in weights[source.name].items()},
-        )
-        renamed[norm.name] = source.name
-        del layers[norm.name]
+    network, arrays = fold_job.fold_batch_norm(graph.network, flat(graph.weights))
+    stuck = [
+        f"layer '{layer.name}' follows '{layer.inputs[0]}' ({network[layer.inputs[0]].kind})"
+        for layer in network
+        if layer.kind in ("batch_norm", "scale")
+    ]
     if stuck:
         raise UnsupportedError(
             "a batch norm can be folded only into a dense or convolution layer right before it",
             details=stuck,
             remedy="move the batch norm before the activation, or choose `method: none`",
         )
-    kept = tuple(
-        replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs))
-        for layer in layers.values()
-    )
-    outputs = tuple(renamed.get(name, name) for name in network.outputs)
-    return Graph(replace(network, layers=kept, outputs=outputs), weights).with_weights(weights)
+    return Graph(network, nested(network, arrays)).with_weights(nested(network, arrays))
 
 
-def _role(arrays: Mapping[str, Array], role: str) -> Array:
-    return arrays[role] if role in arrays else arrays[f"moving_{role}"]
+def flat(weights: Mapping[str, Mapping[str, Array]]) -> dict[str, Array]:
+    """The arrays by ``LAYER/ROLE``, as ``weights.npz`` has them."""
+    return {
+        f"{layer}/{role}": array
+        for layer, arrays in weights.items()
+        for role, array in arrays.items()
+    }
+
+
+def nested(network: Network, arrays: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
+    """The arrays by layer and role."""
+    return {
+        layer.name: {role: arrays[f"{layer.name}/{role}"] for role in layer.weights}
+        for layer in network
+        if layer.weights
+    }
 
 
 def strip_softmax(graph: Graph) -> tuple[Graph, str | None]:
@@ -214,10 +194,10 @@ def plain(
     kind, attributes = layer.kind, layer.attributes
     if kind in ACTIVATIONS:
         return _activation(keras, layer)
-    if kind == "identity":
-        return keras.layers.Activation("linear", name=layer.name)
     stem = kind.removesuffix("1d").removesuffix("2d")
     rank = kind[len(stem) :].upper()
+    if stem in ("pad", "crop", "upsample"):
+        rank = f"{len(layer.output_shape) - 1}D"
     known = _RENAMED.get(stem)
     if known is None:
         raise UnsupportedError(f"layer '{layer.name}' of kind '{kind}' cannot be retrained")
@@ -235,8 +215,14 @@ def plain(
             arguments["kernel_size"] = kernel.shape[:-2]
     if kind == "reshape":
         arguments["target_shape"] = layer.output_shape
-    if kind == "concat" and arguments.get("axis", -1) >= 0:
-        arguments["axis"] = int(arguments["axis"])
+    if kind in ("pad", "crop"):  # (low, high) of each axis, the last of which is the channels
+        name_of = "padding" if kind == "pad" else "cropping"
+        pairs = tuple(tuple(pair) for pair in attributes[name_of])
+        if pairs[-1] != (0, 0) or attributes.get("value"):
+            raise UnsupportedError(f"layer '{layer.name}' cannot be retrained: padding of channels")
+        arguments[name_of] = pairs[0] if len(pairs) == 2 else pairs[:-1]
+    if kind == "upsample" and rank == "1D":
+        arguments = {"size": int(attributes["size"][0])}
     if arguments.get("groups") == 1:
         del arguments["groups"]
     made = getattr(source or keras.layers, name or known + rank)
@@ -245,7 +231,7 @@ def plain(
 
 def _activation(keras: Any, layer: Layer) -> Any:
     attributes = layer.attributes
-    if layer.kind == "relu":
+    if layer.kind == "relu" and not attributes.get("min_value"):
         limit = attributes.get("max_value")
         return keras.layers.ReLU(max_value=None if limit is None else float(limit), name=layer.name)
     if layer.kind == "leaky_relu":
@@ -255,6 +241,8 @@ def _activation(keras: Any, layer: Layer) -> Any:
         return keras.layers.LeakyReLU(negative_slope=float(slope), name=layer.name)
     if layer.kind == "softmax":
         return keras.layers.Softmax(name=layer.name)
+    if attributes.get("min_value") or layer.kind in ("hard_sigmoid", "hard_tanh", "prelu"):
+        raise UnsupportedError(f"layer '{layer.name}' ({layer.kind}) cannot be retrained")
     return keras.layers.Activation(layer.kind, name=layer.name)
 
 
@@ -352,26 +340,24 @@ def widths(network: Network) -> dict[str, dict[str, float | None]]:
 
 def write(
     output: Path,
-    graph: Graph,
+    network: Network,
+    arrays: Mapping[str, Any],
     form: str,
     files: Sequence[str],
     history: Mapping[str, Sequence[float]],
 ) -> None:
-    """Write the Model folder; `files` are the framework's own, there already."""
+    """Write the Model folder; `files` are the framework's own, there already.
+
+    ``arrays`` is what ``weights.npz`` will hold, by ``LAYER/ROLE``.
+    """
     source: dict[str, Any] = {"format": form}
     if files:
         source["file"] = files[0]
         source["sha256"] = hashlib.sha256((output / files[0]).read_bytes()).hexdigest()
-    layers = tuple(replace(layer, macs=count_macs(layer)) for layer in graph.network)
-    network = replace(graph.network, layers=layers, source=source)
+    layers = tuple(replace(layer, macs=count_macs(layer)) for layer in network)
+    network = replace(network, layers=layers, source=source)
     network.validate()
-    network.save(output / "network.json")
-    arrays = {
-        f"{layer}/{role}": array
-        for layer, arrays in graph.weights.items()
-        for role, array in arrays.items()
-    }
-    save_arrays(output / "weights.npz", arrays)
+    write_folder(output, network, arrays, form)
     record = {"format": form, "source": list(files)}
     (output / "model.json").write_text(json.dumps(record, indent=1) + "\n")
     (output / "history.json").write_text(json.dumps(dict(history), indent=1) + "\n")
@@ -390,10 +376,3 @@ def save_keras(model: Any, path: Path) -> None:
         for name, content in parts.items():
             archive.writestr(zipfile.ZipInfo(name), content)
     path.write_bytes(buffer.getvalue())
-
-
-__all__ = [
-    "ACTIVATIONS", "FOLDABLE", "PASSIVE", "WEIGHTED", "Array", "Graph", "build", "fold_batch_norm",
-    "get_arrays", "plain", "quantized", "read", "require", "save_keras", "set_arrays",
-    "strip_softmax", "traces", "variables", "widths", "write",
-]  # fmt: skip

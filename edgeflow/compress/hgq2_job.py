@@ -11,8 +11,9 @@ import numpy as np
 
 from edgeflow.compress import fit_job, graph_job
 from edgeflow.compress.fixed_job import choose, grid, sample
-from edgeflow.compress.graph_job import PASSIVE, Graph, quantized
-from edgeflow.network import Layer, Network, Quantizer
+from edgeflow.compress.graph_job import PASSIVE, Graph
+from edgeflow.frontends.keras_job import to_network
+from edgeflow.network import Layer, Quantizer
 
 CLASSES: Final = {
     "dense": "QDense", "conv1d": "QConv1D", "conv2d": "QConv2D", "add": "QAdd",
@@ -66,17 +67,16 @@ def retrain(
     history = fit_job.fit(keras, model, data, last, settings, progress, penalty)
     if learnt:
         trace_minmax(model, np.concatenate([data.x, data.x_validation]), batch_size=256)
-    graph = _described(graph, model)
-    for name, arrays in graph.weights.items():
-        graph_job.set_arrays(model.get_layer(name), arrays)
+    _round_weights(graph, model)
     saved = keras.Model(model.inputs, model.outputs, name="model")
     graph_job.save_keras(saved, output / "model.keras")
-    graph_job.write(output, graph, "hgq2", ["model.keras"], history)
+    network, arrays = to_network(model, {"format": "hgq2"})
+    graph_job.write(output, network, arrays, "hgq2", ["model.keras"], history)
     return {
         **fit_job.outcome(model, data, last, history),
         "stripped": stripped,
         **({"ebops": _ebops(model)} if learnt else {}),
-        **graph_job.widths(graph.network),
+        **graph_job.widths(network),
     }
 
 
@@ -143,43 +143,12 @@ def _ebops(model: Any) -> int:
     )
 
 
-def _described(graph: Graph, model: Any) -> Graph:
-    """The Graph with the quantisers and rounded weights that the model has now."""
-    network: Network = graph.network
-    tensors: dict[str, Quantizer] = {}
-    weights: dict[str, dict[str, Any]] = {}
-    roles: dict[str, dict[str, Quantizer]] = {}
-    for layer in network:
-        if layer.kind not in CLASSES:
-            continue
-        made = model.get_layer(layer.name)
-        quantizers = list(made.iq) if len(layer.inputs) > 1 else [made.iq]
-        for name, quantizer in zip(layer.inputs, quantizers, strict=True):
-            tensors[name] = _quantizer(quantizer)
+def _round_weights(graph: Graph, model: Any) -> None:
+    """Put the rounded weights in place of those that are rounded whenever they are used."""
+    for layer in graph.network:
         if layer.weights:
-            weights[layer.name] = {"kernel": np.array(made.qkernel, np.float32)}
-            roles[layer.name] = {"kernel": _quantizer(made.kq)}
+            made = model.get_layer(layer.name)
+            arrays = {"kernel": np.array(made.qkernel, np.float32)}
             if "bias" in layer.weights:
-                weights[layer.name]["bias"] = np.array(made.qbias, np.float32)
-                roles[layer.name]["bias"] = _quantizer(made.bq)
-    layers = tuple(
-        quantized(layer, roles.get(layer.name, {}), tensors.get(layer.name, layer.quantizer))
-        for layer in network
-    )
-    return Graph(network.with_layers(layers), weights).with_weights(weights)
-
-
-def _quantizer(quantizer: Any) -> Quantizer:
-    """What an HGQ2 quantiser does; the mean of its bits where they differ."""
-    signed, integer, fraction = (np.array(part, float) for part in quantizer.quantizer.kif)
-    bits = np.maximum(integer + fraction, 0) + signed * (integer + fraction > 0)
-    held = bits > 0  # what has 0 bits is 0, and has no point
-    point = float(integer[held].mean()) if held.any() else 0.0
-    return Quantizer(
-        "fixed",
-        round(float(bits.mean()), 4),
-        signed=bool(signed.any()),
-        integer=round(point, 4),
-        rounding=quantizer.quantizer.round_mode,
-        overflow=quantizer.quantizer.overflow_mode,
-    )
+                arrays["bias"] = np.array(made.qbias, np.float32)
+            graph_job.set_arrays(made, arrays)

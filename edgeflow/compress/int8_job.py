@@ -22,7 +22,7 @@ from edgeflow.compress.fixed_job import sample
 from edgeflow.compress.graph_job import FOLDABLE, PASSIVE, Array, Graph, quantized
 from edgeflow.network import Layer, Network, Quantizer
 
-POOLS: Final = frozenset(["avg_pool1d", "avg_pool2d", "upsample1d", "upsample2d", "upsample"])
+POOLS: Final = frozenset(["avg_pool1d", "avg_pool2d", "upsample"])
 """Kinds that keep their input's scale though they compute new values: rounded again."""
 FUSING: Final = FOLDABLE | {"add", "sub", "mul"}
 """Kinds into which TFLite fuses a relu that alone reads them."""
@@ -82,9 +82,10 @@ def retrain(
         for root, layer in ranges.items()
     }
     result = fit_job.outcome(model, data, last, history)
-    arrays = graph_job.get_arrays(model, graph.network)
-    done = describe(Graph(whole.network, arrays), roots, found)
-    graph_job.write(output, done, "network", [], history)
+    weights = graph_job.get_arrays(model, graph.network)
+    done = describe(Graph(whole.network, weights), roots, found)
+    arrays = graph_job.flat(done.weights)
+    graph_job.write(output, done.network, arrays, "network", [], history)
     return {**result, **graph_job.widths(done.network)}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from edgeflow.compress import fit_job, graph_job
 from edgeflow.compress.fixed_job import choose, round_to, sample
 from edgeflow.compress.graph_job import FOLDABLE, PASSIVE, Graph
+from edgeflow.frontends.keras_job import to_network
 from edgeflow.network import Layer, Quantizer
 
 KINDS: Final = (
@@ -70,11 +71,12 @@ def retrain(
     keras.Model(model.inputs, model.outputs, name="model").save(
         output / "model.h5", include_optimizer=False
     )
-    graph_job.write(output, graph, "qkeras", ["model.h5"], history)
+    network, arrays = to_network(model, {"format": "qkeras"})
+    graph_job.write(output, network, arrays, "qkeras", ["model.h5"], history)
     return {
         **fit_job.outcome(model, data, last, history),
         "stripped": stripped,
-        **graph_job.widths(graph.network),
+        **graph_job.widths(network),
     }
 
 

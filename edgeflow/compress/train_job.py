@@ -7,12 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from edgeflow.compress import fit_job, graph_job
 from edgeflow.errors import RecipeError
-from edgeflow.frontends.folder_job import Draft
-from edgeflow.network import Network
+from edgeflow.frontends.keras_job import to_network
 
 _CONV: Final = ("filters", "kernel_size", "strides", "padding", "activation", "use_bias", "groups")
 _POOL: Final = ("pool_size", "strides", "padding")
@@ -51,12 +48,6 @@ FUNCTIONS: Final = (
 )  # fmt: skip
 """Activation functions that a recipe may name."""
 
-_KINDS: Final = {
-    "MaxPooling": "max_pool", "AveragePooling": "avg_pool", "GlobalMaxPooling": "global_max_pool",
-    "GlobalAveragePooling": "global_avg_pool", "ZeroPadding": "pad", "Flatten": "flatten",
-    "Reshape": "reshape", "Conv": "conv", "DepthwiseConv": "depthwise_conv", "Dense": "dense",
-}  # fmt: skip
-
 
 def train(
     inputs: Mapping[str, Path],
@@ -86,14 +77,14 @@ def train(
     meta = json.loads((inputs["data"] / "data.json").read_text())
     fit_job.seed(keras, settings)
     model = _build(keras, specs, meta["input_shape"])
-    network, _ = describe(model, str(params.get("name") or "model"))
+    network, _ = to_network(model, {"format": "keras3"})
     data = fit_job.load(inputs["data"], network, settings)
     last = network[network.outputs[0]].kind
     history = fit_job.fit(keras, model, data, last, settings, progress)
-    network, weights = describe(model, str(params.get("name") or "model"))
+    network, arrays = to_network(model, {"format": "keras3"})
     saved = keras.Model(model.inputs, model.outputs, name="model")
     graph_job.save_keras(saved, output / "model.keras")
-    graph_job.write(output, graph_job.Graph(network, weights), "keras3", ["model.keras"], history)
+    graph_job.write(output, network, arrays, "keras3", ["model.keras"], history)
     totals = network.totals
     return {
         **fit_job.outcome(model, data, last, history),
@@ -167,63 +158,3 @@ def _build(
         return keras.Model(source, x, name="model")
     except ValueError as error:  # two layers of one name
         raise RecipeError(str(error).strip().splitlines()[0]) from None
-
-
-def describe(model: Any, name: str) -> tuple[Network, dict[str, dict[str, graph_job.Array]]]:
-    """The Network of a model of this module's layers, one after the other, and its arrays."""
-    draft = Draft()
-    last = draft.add("input", "input", (), model.input_shape[1:])
-    for layer in model.layers[1:]:
-        kind = type(layer).__name__
-        if kind == "Dropout":
-            continue
-        shape = layer.output.shape[1:]
-        config = layer.get_config()
-        if kind in ("Activation", "ReLU", "Softmax"):
-            function = config["activation"] if kind == "Activation" else kind.lower()
-            limit = config.get("max_value")
-            last = _add_function(draft, function, layer.name, last, shape, limit)
-            continue
-        if kind == "BatchNormalization":
-            roles = {"gamma": "gamma", "beta": "beta", "mean": "moving_mean",
-                     "variance": "moving_variance"}  # fmt: skip
-            weights = {
-                role: np.array(getattr(layer, attribute))
-                for role, attribute in roles.items()
-                if getattr(layer, attribute, None) is not None
-            }
-            attributes = {"epsilon": config["epsilon"], "axis": -1}
-            last = draft.add("batch_norm", layer.name, [last], shape, attributes, weights)
-            continue
-        stem = kind.rstrip("12D")
-        attributes = {
-            key: config[key]
-            for key in ("kernel_size", "strides", "padding", "dilation_rate", "groups",
-                        "pool_size", "target_shape", "use_bias")
-            if key in config
-        }  # fmt: skip
-        weights = {role: np.array(v) for role, v in graph_job.variables(layer).items()}
-        rank = kind[len(stem) :].lower()
-        linear = config.get("activation") in (None, "linear")
-        linear_shape = shape
-        last = draft.add(_KINDS[stem] + rank, layer.name, [last], linear_shape, attributes, weights)
-        if not linear:
-            function = config["activation"]
-            last = _add_function(draft, function, f"{layer.name}_{function}", last, shape, None)
-    network, arrays = draft.finish(name, [last], {"format": "keras3"})
-    found: dict[str, dict[str, graph_job.Array]] = {}
-    for key, array in arrays.items():
-        owner, _, role = key.rpartition("/")
-        found.setdefault(owner, {})[role] = array
-    return network, found
-
-
-def _add_function(
-    draft: Draft, function: str, name: str, last: str, shape: Any, limit: float | None
-) -> str:
-    if function == "linear":
-        return last
-    if function == "relu6":
-        function, limit = "relu", 6.0
-    attributes = {} if limit is None else {"max_value": float(limit)}
-    return draft.add(function, name, [last], shape, attributes)
