@@ -141,7 +141,9 @@ def _job_main(folder: Path, request: dict[str, object], events: int, parent: int
 
 def _call(folder: Path, request: dict[str, object], progress: object) -> object:
     module, _, function = str(request["entry"]).partition(":")
-    name, file = request["package"]  # type: ignore[misc]
+    package = request["package"]
+    assert isinstance(package, list)
+    name, file = package
     if name not in sys.modules:  # a third party's backend
         _load_package(name, Path(file))
     entry = getattr(importlib.import_module(module), function)

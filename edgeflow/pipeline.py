@@ -185,7 +185,7 @@ def _run(
         {aim.name: pool.submit(_aim_run, session, aim, model, data) for aim in wanted}
     )
     reference_folder = base.result()
-    record = {
+    record: dict[str, Any] = {
         "schema": "edgeflow.report/1",
         "edgeflow": __version__,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

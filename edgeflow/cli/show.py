@@ -10,6 +10,7 @@ from typing import Any
 def finish(record: dict[str, Any], folder: Path) -> None:
     """Print the table and where the report is; exit code 1 where verification failed."""
     import typer
+
     from edgeflow.cli.tables import console
     from edgeflow.report.terminal import render
 
