@@ -30,7 +30,7 @@ ORDER = (
     ("verify", "golden_job", "data_job"),
     ("frontends",),
     ("targets",),
-    ("yamlfile",),
+    ("yamlfile", "targetfile"),
     ("jobs", "jobserver"),
     ("toolchains",),
     ("store", "network"),
