@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,15 +16,11 @@ from typing import Any
 import jax
 
 from edgeflow.backends.tpu.artifact_job import load_artifact
-from edgeflow.errors import ToolError
+from edgeflow.backends.tpu.hlo import count_cycles
+from edgeflow.errors import JobError
 
 REPORT = "ahead.json"
 LARGEST_HLO = 64 << 20  # characters; a text beyond it is not written
-_COMPUTATION = re.compile(r"^(ENTRY\s+)?%?([\w.\-]+)\s.*\{\s*$")
-_CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
-_NAME = re.compile(r'op_name="([^"]*)"')
-_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
-_CALLED = re.compile(r"(?:body|condition|calls|to_apply)=%?([\w.\-]+)")
 
 
 def compile_ahead(
@@ -40,7 +34,7 @@ def compile_ahead(
     (loops whose trips are not known, counted once), ``layers`` (cycles by layer), ``libtpu``.
 
     Raises:
-        ToolError: libtpu cannot compile for the topology.
+        JobError: libtpu cannot compile for the topology.
     """
     os.environ["TPU_LOG_DIR"] = "disabled"  # libtpu writes outside of the job's folder else
     os.environ["TPU_STDERR_LOG_LEVEL"] = "3"
@@ -63,7 +57,7 @@ def compile_ahead(
         compiled = jax.jit(call).lower(*specs).compile()
     except Exception as error:
         text = str(error).strip().splitlines()
-        raise ToolError(
+        raise JobError(
             f"libtpu cannot compile for TPU {params['generation']}: {text[0] if text else error}",
             remedy="try a smaller batch; the artifact itself is not concerned",
         ) from error
@@ -94,48 +88,3 @@ def compile_ahead(
     if len(hlo) <= LARGEST_HLO:
         (output / "compiled.hlo").write_text(hlo)
     return record
-
-
-def count_cycles(hlo: str, layers: Any = ()) -> tuple[int, dict[str, int], int]:
-    """Sum of the operations' estimated cycles in compiled HLO text.
-
-    A loop's body counts as often as the loop is known to run. Returns the sum, the sums by layer
-    (the first part of an operation's name that is in `layers`; the rest under ``""``), and the
-    number of loops whose trips are not known.
-    """
-    names = frozenset(layers)
-    bodies = dict(_computations(hlo))
-    entry = next((name for name in bodies if name.startswith("ENTRY ")), None)
-    by_layer: defaultdict[str, int] = defaultdict(int)
-    unknown = 0
-
-    def add(computation: str, times: int) -> None:
-        nonlocal unknown
-        for line in bodies.get(computation, ()):
-            if found := _CYCLES.search(line):
-                named = _NAME.search(line)
-                parts = named[1].split("/") if named else []
-                layer = next((part for part in parts if part in names), "")
-                by_layer[layer] += int(found[1]) * times
-            elif " while(" in line or " call(" in line or " conditional(" in line:
-                trips = _TRIPS.search(line)
-                if " while(" in line and not trips:
-                    unknown += 1
-                for called in _CALLED.findall(line):
-                    add(called, times * (int(trips[1]) if trips else 1))
-
-    if entry is not None:
-        add(entry, 1)
-    return sum(by_layer.values()), dict(sorted(by_layer.items())), unknown
-
-
-def _computations(hlo: str) -> Iterator[tuple[str, list[str]]]:
-    """Each computation's name (the entry's with ``ENTRY`` before it) and its lines."""
-    name, lines = "", []  # type: str, list[str]
-    for line in hlo.splitlines():
-        if not line.startswith((" ", "}")) and (match := _COMPUTATION.match(line)):
-            name, lines = ("ENTRY " if match[1] else "") + match[2], []
-        elif line.startswith("}"):
-            yield name, lines
-        else:
-            lines.append(line)

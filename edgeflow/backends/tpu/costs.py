@@ -55,6 +55,7 @@ def estimates(
     )
     ahead = result.get("ahead")
     if isinstance(ahead, Mapping):
+        batch = int(ahead["batch"])
         found |= _of_compiler(target, ahead)
     else:
         reason = str(
@@ -76,7 +77,7 @@ _OF_COMPILER: Final = {
     "activation_memory": "B",
     "hbm_footprint": "B",
     "flops": "FLOP",
-    "hbm_traffic": "B",
+    "bytes_accessed": "B",
     "latency_cycles": "cycles",
     "latency": "s",
     "throughput": "1/s",
@@ -103,7 +104,9 @@ def _of_compiler(target: Target, ahead: Mapping[str, Any]) -> dict[str, Estimate
             f"{said}: arguments, outputs, temporaries and code with its constants",
         ),
         "flops": _reported(ahead.get("flops"), "FLOP", said),
-        "hbm_traffic": _reported(ahead.get("bytes_accessed"), "B", said),
+        "bytes_accessed": _reported(
+            ahead.get("bytes_accessed"), "B", f"{said}: of each operation, on-chip memory included"
+        ),
     }
     cycles = ahead.get("cycles")
     if not cycles or ahead.get("loops_unknown"):

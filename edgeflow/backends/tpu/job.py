@@ -21,6 +21,16 @@ from edgeflow.network import Network
 READABLE = "model.mlir"
 PLATFORMS = ("cpu", "tpu")
 TRACED = 16
+_README = """# A StableHLO graph for CPU and Cloud TPU
+
+`model.stablehlo` holds graph and weights (written by jax {jax}, batch {batch}, {precision}).
+`model.mlir` is the same graph for the TPU to read, its large constants left out.
+`signature.json` names inputs and outputs. On a machine with jax, with a TPU or without:
+
+    import jax
+    model = jax.export.deserialize(bytearray(open("model.stablehlo", "rb").read()))
+    outputs = jax.jit(model.call)(inputs)  # a tuple; inputs as signature.json says
+"""
 _DYNAMIC = re.compile(r"(stablehlo\.[\w.]+|call)[^\n]*tensor<[^>]*(?:\?|<=)|#stablehlo\.bounds")
 
 
@@ -66,6 +76,7 @@ def export(
         "outputs": _tensors(network.outputs, exported.out_avals),
     }
     (output / SIGNATURE).write_text(json.dumps(signature, indent=1) + "\n")
+    (output / "README.md").write_text(_README.format(**signature))
     operations = re.findall(r"stablehlo\.(\w+)", text)
     return {
         **signature,

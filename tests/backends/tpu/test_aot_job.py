@@ -1,0 +1,65 @@
+"""Ahead-of-time compilation with libtpu, which is an optional download."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from edgeflow import toolchains
+from edgeflow.backends.base import Request
+from edgeflow.backends.tpu.backend import BACKEND
+from edgeflow.errors import JobError, ToolchainError
+
+spec = importlib.util.spec_from_file_location(
+    "tpu_networks", Path(__file__).with_name("networks.py")
+)
+networks = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(networks)
+
+
+@pytest.fixture(scope="module")
+def libtpu() -> None:
+    try:
+        toolchains.ensure(toolchains.get("tpu_aot"))
+    except ToolchainError as error:
+        pytest.skip(f"libtpu cannot be had here: {error.message}")
+
+
+@pytest.fixture
+def exported(runner, tmp_path):
+    network, arrays = networks.small()
+    model = networks.save(tmp_path / "model", network, arrays)
+    request = Request(model, networks.tpu(), BACKEND.options({"batch": 2}, "here"))
+    return request, runner.run(BACKEND.compile(request)).path
+
+
+@pytest.mark.parametrize("generation", ["v4", "v5e", "v6e"])
+def test_the_artifact_compiles_for_a_generation(runner, libtpu, exported, generation):
+    request, compiled = exported
+    request = Request(request.model, networks.tpu(generation), request.options)
+    found = runner.run(BACKEND.ahead(request, compiled)).result
+    network = request.model.network
+    assert found["batch"] == 2
+    # Two operations for each MAC of both images; padding and pools move the count a little.
+    assert found["flops"] == pytest.approx(2 * 2 * network.totals.macs, rel=0.35)
+    assert found["memory"]["arguments"] >= 2 * 8 * 8 * 3 * 4
+    assert found["cycles"] == sum(found["layers"].values())
+    assert found["layers"]["dense"] > 0
+    assert set(found["layers"]) <= {layer.name for layer in network} | {""}
+    estimates = BACKEND.estimate(
+        network, request.target, request.options, compiled, {"ahead": found}
+    )
+    assert 1e-7 < estimates["latency"].value < 1e-3
+    assert estimates["model_size"].value == (compiled / "model.stablehlo").stat().st_size
+
+
+def test_an_unknown_topology_is_one_clear_error(runner, libtpu, exported):
+    from dataclasses import replace
+
+    request, compiled = exported
+    job = BACKEND.ahead(request, compiled)
+    wrong = replace(job, params={**job.params, "topology": "v5e:77x77"})
+    with pytest.raises(JobError, match="libtpu cannot compile for TPU v5e"):
+        runner.run(wrong)
