@@ -48,7 +48,7 @@ def build(network: Network, weights: Weights, *, quantize: bool = False) -> kera
     maker = _Maker(network, weights, quantize)
     for layer in network.layers:
         maker.add(layer)
-    inputs = [maker.tensors[name] for name in network.inputs]
+    inputs = [maker.inputs[name] for name in network.inputs]
     outputs = [maker.output(name) for name in network.outputs]
     model = keras.Model(
         inputs[0] if len(inputs) == 1 else inputs,
@@ -130,10 +130,13 @@ class _Maker:
         self.weights = weights
         self.quantize = quantize
         self.tensors: dict[str, Any] = {}
+        self.inputs: dict[str, Any] = {}  # before any rounding
         self.to_set: list[tuple[Any, list[Any]]] = []
 
     def add(self, layer: Layer) -> None:
         result = _MAKERS[layer.kind](self, layer)
+        if layer.kind == "input":
+            self.inputs[layer.name] = result
         if (
             self.quantize
             and layer.quantizer is not None
