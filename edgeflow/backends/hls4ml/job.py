@@ -27,6 +27,7 @@ from edgeflow.errors import JobError, ToolError
 from edgeflow.network import Network
 
 COMPILERS = {"vivado": "Vivado", "vitis": "Vitis"}
+TABLES = ("table", "exp_table", "inv_table", "inv_inp")
 STRATEGIC = ("Dense", "Conv1D", "Conv2D", "LSTM", "GRU", "SimpleRNN")
 """hls4ml's classes that take a strategy and a reuse factor of their own."""
 
@@ -186,6 +187,8 @@ def _layer_config(item: Emitted, plan: Plan, params: dict[str, Any]) -> dict[str
         "Precision": {role: str(kind) for role, kind in item.types.items()},
         "Trace": True,
     }
+    # hls4ml gives these types a default of its own, which "Precision" does not override.
+    found |= {f"{role}_t": str(item.types[role]) for role in TABLES if role in item.types}
     owner = next((n for n in params["layers"] if plan.place.get(n) == item.name), "")
     own = params["layers"].get(owner, {})
     if item.attributes["class_name"] in STRATEGIC:
@@ -304,7 +307,7 @@ def _keep_simulation(
         **{key: result[key] for key in ("version", "inexact", "scale")},
         "result_type": result["types"].get(last, {}).get("result"),
         "sizes": {layer: item["size"] for layer, item in graph.items()},
-        "place": plan.place,
+        "place": {name: at for name, at in plan.place.items() if name not in plan.hidden},
     }
     (folder / "layers.json").write_text(json.dumps(record, indent=1) + "\n")
 

@@ -63,12 +63,14 @@ class Emitted:
 class Plan:
     """The whole translation.
 
-    ``layers`` are in order; ``place`` says, for each Network layer, which HLS layer's output is
-    its own (a folded batch norm's is that of the convolution before).
+    ``layers`` are in order; ``place`` says, for each Network layer, which HLS layer computes it (a
+    folded batch norm's is the convolution before); ``hidden`` are those whose own output is
+    nowhere (that convolution's). ``inexact`` names what is rounded more than in the model.
     """
 
     layers: list[Emitted] = field(default_factory=list)
     place: dict[str, str] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
     inexact: list[str] = field(default_factory=list)
 
 
@@ -278,6 +280,7 @@ class Translator:
         )
         if norm is not None:
             self.plan.place[norm.name] = emitted.name
+            self.plan.hidden.add(layer.name)
 
     def _foldable_norm(self, layer: Layer) -> Layer | None:
         readers = self.network.consumers[layer.name]

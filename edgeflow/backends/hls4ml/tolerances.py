@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeflow.backends.base import Tolerance
-from edgeflow.network import Network
+from edgeflow.network import Network, Quantizer
 
 FLOAT_AGREEMENT = 0.97
 SOFTMAX_AGREEMENT = 0.98
@@ -18,7 +18,8 @@ def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
     Equality where nothing is inexact. A softmax alone adds the error of its tables: the address of
     exp's table has a step of 16 / entries (half of it relative to each term), that of the inverse
     a step of 2**ceil(log2(classes + 1)) / entries relative to a sum of at least 1. Other
-    rounding is judged by the outputs' scale, which the caller sees: 5 % of it.
+    rounding may move an output by 5 % of the outputs' scale, and by a step of the coarsest quantised
+    activation, since a value next to the middle between two steps can fall to either side.
     """
     inexact = [str(name) for name in record["inexact"]]
     if not inexact:
@@ -35,13 +36,26 @@ def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
             f"all but the softmax is exact; its exp and 1/x come from tables of "
             f"{record['table_size']} entries",
         )
-    scale = float(record["scale"])
-    bound = 0.05 * scale
+    step = max((_step(layer.quantizer) for layer in network), default=0.0)
+    bound = 0.05 * float(record["scale"]) + step
+    tipped = (
+        f"; a value rounded the other way can tip a quantised activation by a step of up to {step:g}"
+        if step
+        else ""
+    )
     shown = ", ".join(inexact[:6]) + (" …" if len(inexact) > 6 else "")
     widths = record["result_type"]
     return Tolerance(
         bound,
         FLOAT_AGREEMENT,
         f"fixed-point types of {record['bits']} bits (output: {widths}) round what the model "
-        f"computes in float32, in {len(inexact)} places: {shown}",
+        f"computes in float32, in {len(inexact)} places: {shown}{tipped}",
     )
+
+
+def _step(quantizer: Quantizer | None) -> float:
+    """Distance of neighbouring values of a quantised activation, 0 where it is fine."""
+    if quantizer is None or quantizer.kind != "fixed" or quantizer.integer is None:
+        return 0.0
+    step: float = 2.0 ** (quantizer.integer + quantizer.signed - quantizer.bits)
+    return step if quantizer.bits <= 8 else 0.0
