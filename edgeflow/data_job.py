@@ -167,7 +167,7 @@ def _read(path: Path, roles: Mapping[str, str]) -> dict[str, Any]:
 
     where = str(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise DataError("expected an .npz file, found a single array", where=where)
             names = list(file.files)
