@@ -92,6 +92,25 @@ class Draft:
         self.layers[name] = replace(layer, macs=count_macs(layer))
         return name
 
+    def change(self, name: str, **fields: Any) -> None:
+        """Replace fields of a layer (its quantizer, attributes …)."""
+        self.layers[name] = replace(self.layers[name], **fields)
+
+    def set_weight(
+        self, name: str, role: str, values: Any, quantizer: Quantizer | None = None
+    ) -> None:
+        """Give a layer one more array, or another one for that role."""
+        array = np.ascontiguousarray(values, dtype=np.float32)
+        self.arrays[f"{name}/{role}"] = array
+        weight = Weight(
+            tuple(array.shape),
+            quantizer.bits if quantizer else 32,
+            int(np.count_nonzero(array)),
+            quantizer,
+        )
+        layer = self.layers[name]
+        self.layers[name] = replace(layer, weights={**layer.weights, role: weight})
+
     def finish(
         self, name: str, outputs: Sequence[str], source: Mapping[str, Any]
     ) -> tuple[Network, Arrays]:
