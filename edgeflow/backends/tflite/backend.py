@@ -115,7 +115,10 @@ class TFLite:
         assert request.golden is not None
         facts = json.loads((compiled / "model.json").read_text())
         inputs = {"compiled": compiled, "golden": request.golden}
-        allowed = tolerances.choose(request.model.network, request.model.format, facts)
+        network = request.model.network
+        allowed = tolerances.choose(
+            network, request.model.format, facts, _spread(request.golden), _classes(request)
+        )
         found = []
         for runtime, resolver, deciding in (
             ("litert", "XNNPACK", True),
@@ -176,6 +179,32 @@ def resolve(network: Network, target: Target, options: Mapping[str, Any]) -> dic
         "output_type_given": bool(options.get("output_type")),
         "calibration_samples": options.get("calibration_samples") or SAMPLES,
     }
+
+
+def _spread(golden: Path) -> float:
+    """The range of the model's own outputs."""
+    import numpy as np
+
+    with np.load(golden / "golden.npz", allow_pickle=False) as arrays:
+        y = arrays["y"]
+    return float(y.max() - y.min()) if y.size else 0.0
+
+
+def _classes(request: Request) -> bool:
+    """Whether the model tells classes: by its last layer, or by its data's labels."""
+    import numpy as np
+
+    network = request.model.network
+    last = network[network.outputs[0]]
+    if last.output_size < 2:
+        return False
+    if last.kind in tolerances.CLASSIFIERS:
+        return True
+    if request.data is None:
+        return False
+    with np.load(request.data / "data.npz", allow_pickle=False) as arrays:
+        labels = arrays["y_test"] if "y_test" in arrays.files else np.zeros(0)
+    return labels.ndim == 1 and labels.dtype.kind in "iu" and labels.size > 0
 
 
 def needs_data(network: Network, chosen: Mapping[str, Any]) -> bool:

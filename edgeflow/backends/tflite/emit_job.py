@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.tflite.plan_job import Affine, Kernel, Plan
+from edgeflow.backends.tflite.plan_job import SCALING, Affine, Kernel, Plan, arrays, fused_into_next
+from edgeflow.frontends.folder_job import clean_name
+from edgeflow.frontends.keras_build_job import Function
 from edgeflow.network import Layer, Network
 
 
@@ -48,13 +50,20 @@ def function(
         values: dict[str, Any] = dict(zip(network.inputs, inputs, strict=True))
         for layer in network:
             with tf.name_scope(names[layer.name]):
+                if layer.kind == "constant":
+                    continue
                 if layer.kind != "input":
-                    read = [values[name] for name in layer.inputs]
+                    # What reads constants has captured them.
+                    read = [values[name] for name in layer.inputs if name in values]
                     values[layer.name] = _apply(layer, read, twin, weights, plan)
-                if plan is not None and layer.name in plan.emitted:
-                    values[layer.name] = _fake_quant(
-                        values[layer.name], plan.activations[layer.name]
-                    )
+                if plan is None:
+                    values[layer.name] = _rounded(layer, values[layer.name], twin)
+                    continue
+                if layer.name in plan.emitted:
+                    affine = plan.activations[layer.name]
+                    values[layer.name] = _fake_quant(values[layer.name], affine)
+                if not fused_into_next(network, layer):
+                    values[layer.name] = _shaped(layer, values[layer.name])
         return {names[name]: values[name] for name in network.outputs}
 
     signature = [
@@ -69,45 +78,74 @@ def function(
 def _apply(
     layer: Layer, read: list[Any], twin: Any, weights: Mapping[str, np.ndarray], plan: Plan | None
 ) -> Any:
+    if plan is not None and layer.kind in ("identity", "quantize", "dequantize"):
+        return read[0]
+    if plan is not None and layer.name in plan.kernels:
+        return _multiply(layer, read[0], twin, weights, plan.kernels[layer.name])
+    return _call(twin.get_layer(clean_name(layer.name)), read)
+
+
+def _call(known: Any, read: list[Any]) -> Any:
+    """A Keras layer with constants for variables, which the converter would keep as resources."""
     import tensorflow as tf
 
-    if layer.kind in ("identity", "quantize", "dequantize") and plan is not None:
-        return read[0]
-    known = twin.get_layer(layer.name)
-    given: Any = read[0] if len(read) == 1 else read
-    if plan is None or layer.name not in plan.kernels:
-        # Constants instead of variables: the converter would keep those as resources.
-        with tf.init_scope():
-            trained, other = (
-                [np.asarray(variable) for variable in group]
-                for group in (known.trainable_variables, known.non_trainable_variables)
-            )
-        found, _ = known.stateless_call(
-            [tf.constant(value) for value in trained],
-            [tf.constant(value) for value in other],
-            given,
+    with tf.init_scope():
+        trained, other = (
+            [np.asarray(variable) for variable in group]
+            for group in (known.trainable_variables, known.non_trainable_variables)
         )
-        return found
-    kernel = plan.kernels[layer.name]
-    values = weights[f"{layer.name}/kernel"].astype(np.float32)
-    bias = weights.get(f"{layer.name}/bias")
-    if layer.kind == "dense" and len(kernel.scale) > 1:
-        # The converter cannot carry per-channel fake quants through the transposition of a
-        # fully connected layer; the same sums as a convolution of window 1 x 1.
+    found, _ = known.stateless_call(
+        [tf.constant(value) for value in trained],
+        [tf.constant(value) for value in other],
+        *(read if isinstance(known, Function) or len(read) == 1 else [read]),
+    )
+    return found
+
+
+def _rounded(layer: Layer, value: Any, twin: Any) -> Any:
+    """The output through the twin's rounding layer, where it has one."""
+    name = f"{clean_name(layer.name)}_rounding"
+    rounding = next((known for known in twin.layers if known.name == name), None)
+    return value if rounding is None else _call(rounding, [value])
+
+
+def _multiply(
+    layer: Layer, given: Any, twin: Any, weights: Mapping[str, np.ndarray], kernel: Kernel
+) -> Any:
+    """A layer with a fake-quantised kernel.
+
+    A dense layer with one scale per channel becomes a convolution of window 1 x 1, because the
+    converter cannot carry these scales through the transposition of a fully connected layer; a
+    batch norm that stands alone becomes a depthwise one. `_shaped` gives back their shape.
+    """
+    import tensorflow as tf
+
+    values, bias = arrays(layer, weights)
+    if layer.kind == "dense" and len(kernel.scale) == 1:
+        found = tf.linalg.matmul(given, quantized(layer, values, kernel))
+    elif layer.kind == "dense":
         flat = tf.reshape(given, (-1, 1, 1, values.shape[0]))
         found = tf.nn.conv2d(flat, quantized(layer, values[None, None], kernel), 1, "VALID")
+    elif layer.kind in SCALING:
+        flat = tf.reshape(given, (-1, 1, 1, values.shape[-2])) if len(given.shape) != 4 else given
+        depthwise = quantized(layer, values, kernel)
+        found = tf.nn.depthwise_conv2d(flat, depthwise, [1, 1, 1, 1], "VALID")
+    else:
+        known = twin.get_layer(clean_name(layer.name))
+        known.trainable = True
+        variables = [quantized(layer, values, kernel)]
         if bias is not None:
-            found = tf.nn.bias_add(found, tf.constant(bias, tf.float32))
-        return tf.reshape(found, (*given.shape[:-1], values.shape[1]))
-    if layer.kind == "dense":
-        found = tf.linalg.matmul(given, quantized(layer, values, kernel))
-        return found if bias is None else tf.nn.bias_add(found, tf.constant(bias, tf.float32))
-    known.trainable = True
-    variables = [quantized(layer, values, kernel)]
-    if bias is not None:
-        variables.append(tf.constant(bias, tf.float32))
-    found, _ = known.stateless_call(variables, [], given)
-    return found
+            variables.append(tf.constant(bias, tf.float32))
+        found, _ = known.stateless_call(variables, [], given)
+        return found
+    return found if bias is None else tf.nn.bias_add(found, tf.constant(bias, tf.float32))
+
+
+def _shaped(layer: Layer, value: Any) -> Any:
+    import tensorflow as tf
+
+    shape = (1, *layer.output_shape)
+    return value if tuple(value.shape) == shape else tf.reshape(value, shape)
 
 
 def _fake_quant(value: Any, affine: Affine) -> Any:
@@ -134,7 +172,7 @@ def quantized(layer: Layer, values: np.ndarray, kernel: Kernel) -> Any:
             tf.constant(values), -end, end, num_bits=8, narrow_range=True
         )
     shape = values.shape
-    if layer.kind.startswith("depthwise"):
+    if layer.kind.startswith("depthwise") or layer.kind in SCALING:
         values = values.reshape(*shape[:-2], -1)
     ends = (127 * np.asarray(kernel.scale)).astype(np.float32)
     found = tf.quantization.fake_quant_with_min_max_vars_per_channel(

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.tflite import emit_job, file_job, fold_job, plan_job
+from edgeflow.backends.tflite import emit_job, file_job, plan_job
 from edgeflow.errors import DataError, JobError, ModelError, UnsupportedError
+from edgeflow.frontends import keras_build_job
+from edgeflow.frontends.folder_job import clean_name
 from edgeflow.network import Network
 
 SEED = 0
@@ -49,19 +51,25 @@ def convert(
         content, info, route = *copied, "copied"
     elif params["precision"] == "int8" and network.quantized:
         progress(0, 2, "placing the trained quantisers")
-        network, weights, folded = fold_job.fold(network, weights)
+        network, weights, folded = plan_job.fold(network, weights)
         content, plan = _trained(network, weights, inputs.get("data"), params)
         info, route = file_job.describe(content), "trained"
         extra["quantisers"] = _compare(plan, network, info)
     else:
         progress(0, 2, "converting")
         calibrated = params["precision"] in ("int8", "16x8")
-        network, weights, folded = fold_job.fold(network, weights)
+        # A float file rounds activations as the model does, in float operators.
+        rounding = network.quantized and not calibrated
+        network, weights, folded = plan_job.fold(network, weights)
         samples = _samples(inputs.get("data"), network, params) if calibrated else None
-        content = _plain(network, weights, params, samples)
+        content = _plain(network, weights, params, samples, rounding)
         info, route = file_job.describe(content), "calibrated" if calibrated else "converted"
     (output / "model.tflite").write_bytes(content)
     layers = _layers(network, info, named=route == "copied")
+    if route == "converted":
+        # A rounding in float ends with a multiplication that the converter moves elsewhere.
+        rounded = {layer.name for layer in network if layer.quantizer}
+        layers = {name: index for name, index in layers.items() if name not in rounded}
     for norm, name in folded.items():
         if name in layers:
             layers[norm] = layers.pop(name)
@@ -117,14 +125,18 @@ def _copy(path: Path, params: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]
 
 
 def _plain(
-    network: Network, weights: Mapping[str, np.ndarray], params: Mapping[str, Any], samples: Any
+    network: Network,
+    weights: Mapping[str, np.ndarray],
+    params: Mapping[str, Any],
+    samples: np.ndarray | None,
+    rounding: bool,
 ) -> bytes:
     """Float files, and what the converter quantises by itself."""
     import tensorflow as tf
 
-    twin = _twin(network, weights)
-    converter = _converter(emit_job.function(network, weights, twin, None), twin)
     precision = params["precision"]
+    twin = keras_build_job.build(network, weights, quantize=rounding)
+    converter = _converter(emit_job.function(network, weights, twin, None), twin)
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
@@ -155,7 +167,7 @@ def _trained(
     """An int8 file with the model's own quantisers; ranges that it has not are measured."""
     import tensorflow as tf
 
-    twin = _twin(network, weights)
+    twin = keras_build_job.build(network, weights)
     lacking = plan_job.missing(network)
     ranges = _ranges(twin, lacking, _samples(data, network, params)) if lacking else {}
     plan = plan_job.make(network, weights, ranges)
@@ -163,23 +175,6 @@ def _trained(
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     _types(converter, params)
     return _run(converter), plan
-
-
-def _twin(network: Network, weights: Mapping[str, np.ndarray]) -> Any:
-    """The Keras model of the Network, without its quantisers."""
-    try:
-        from edgeflow.frontends import keras_build_job
-    except ImportError:
-        import keras
-
-        from edgeflow.compress import graph_job
-
-        nested: dict[str, dict[str, Any]] = {}
-        for key, value in weights.items():
-            name, _, role = key.rpartition("/")
-            nested.setdefault(name, {})[role] = value
-        return graph_job.build(keras, graph_job.Graph(network, nested))
-    return keras_build_job.build(network, weights, quantize=False)
 
 
 def _converter(concrete: Any, twin: Any) -> Any:
@@ -234,7 +229,7 @@ def _ranges(twin: Any, names: list[str], samples: np.ndarray) -> dict[str, tuple
     """Least and largest value of the layers' outputs over the samples."""
     import keras
 
-    probe = keras.Model(twin.inputs, [twin.get_layer(name).output for name in names])
+    probe = keras.Model(twin.inputs, [twin.get_layer(clean_name(name)).output for name in names])
     found: dict[str, tuple[float, float]] = {}
     for start in range(0, len(samples), 32):
         values = probe(samples[start : start + 32], training=False)

@@ -19,15 +19,7 @@ def simulate(
     """Run ``compiled`` on ``golden``; ``params["resolver"]``: ``XNNPACK`` or ``BUILTIN_REF``."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    kinds = {"XNNPACK": OpResolverType.AUTO, "BUILTIN_REF": OpResolverType.BUILTIN_REF}
-    resolver = params["resolver"]
-
-    def make(content: bytes) -> Any:
-        return Interpreter(
-            model_content=content,
-            num_threads=1,
-            experimental_op_resolver_type=kinds[resolver],
-        )
-
-    run_job.run(make, inputs, output, progress)
+    resolver = run_job.run(
+        Interpreter, params["resolver"], OpResolverType, inputs, output, progress
+    )
     return {"runtime": "litert", "version": version("ai-edge-litert"), "resolver": resolver}

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgeflow.frontends.fold_job import _affine as _affine_of
+from edgeflow.frontends.fold_job import fold_batch_norm
 from edgeflow.network import Layer, Network, Quantizer
 
 PASSIVE = frozenset(
@@ -33,7 +35,7 @@ FIXED = {
 """Scale and zero point that the specification prescribes for these outputs."""
 
 FUSED = frozenset(
-    ["dense", "conv1d", "conv2d", "depthwise_conv1d", "depthwise_conv2d", "add", "sub", "mul"]
+    """dense conv1d conv2d depthwise_conv1d depthwise_conv2d batch_norm scale add sub mul""".split()
 )
 """Kinds into which TFLite fuses a relu that follows."""
 
@@ -48,6 +50,10 @@ KERNELS = frozenset(
         "conv2d_transpose",
     ]
 )
+
+
+SCALING = frozenset(["batch_norm", "scale"])
+"""Kinds that multiply each channel by a number and add one."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,31 @@ class Plan:
     activations: Mapping[str, Affine]
     emitted: frozenset[str]
     kernels: Mapping[str, Kernel]
+
+
+def fold(
+    network: Network, weights: Mapping[str, np.ndarray]
+) -> tuple[Network, dict[str, np.ndarray], dict[str, str]]:
+    """The Network with its batch norms folded, its arrays, and which layer each went into.
+
+    A fixed-point kernel is folded too: each output channel keeps its own grid, times a factor,
+    and `kernel` finds that grid again.
+    """
+    plain = []
+    for layer in network:
+        roles = {
+            role: weight
+            if weight.quantizer is None or weight.quantizer.kind == "affine"
+            else replace(weight, quantizer=None)
+            for role, weight in layer.weights.items()
+        }
+        plain.append(replace(layer, weights=roles))
+    merged, arrays = fold_batch_norm(network.with_layers(tuple(plain)), weights)
+    into: dict[str, str] = {}
+    for layer in network:
+        if layer.name not in merged.by_name:
+            into[layer.name] = into.get(layer.inputs[0], layer.inputs[0])
+    return merged, arrays, into
 
 
 def fused_into_next(network: Network, layer: Layer) -> bool:
@@ -119,8 +150,8 @@ def make(
     emitted = set()
     kernels = {}
     for layer in network:
-        if layer.kind in KERNELS:
-            kernels[layer.name] = kernel(layer, weights[f"{layer.name}/kernel"])
+        if layer.kind in KERNELS | SCALING:
+            kernels[layer.name] = kernel(layer, arrays(layer, weights)[0])
         given = _affine(layer)
         before = activations.get(layer.inputs[0]) if layer.inputs else None
         if given is not None:
@@ -190,13 +221,24 @@ def _fixed(quantizer: Quantizer) -> Affine | None:
     return Affine(scale, zero, floor)
 
 
+def arrays(layer: Layer, weights: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Kernel and bias of a layer; of a batch norm, those of the depthwise convolution it is."""
+    if layer.kind not in SCALING:
+        bias = weights.get(f"{layer.name}/bias")
+        return weights[f"{layer.name}/kernel"].astype(np.float32), bias
+    gain, shift = _affine_of(layer, weights)
+    channels_ = layer.output_shape[-1] or 1
+    gain, shift = (np.broadcast_to(a, channels_).astype(np.float32) for a in (gain, shift))
+    return gain.reshape(1, 1, -1, 1), shift
+
+
 def kernel(layer: Layer, values: np.ndarray) -> Kernel:
     """The scales of a layer's kernel: trained ones, else the grid on which its values lie.
 
     A dense layer keeps one scale where one holds all its values (TFLite's own form); others have
     one per output channel. Where no grid of 255 steps holds them, the largest value is at 127.
     """
-    quantizer = layer.weights["kernel"].quantizer
+    quantizer = layer.weights["kernel"].quantizer if "kernel" in layer.weights else None
     if quantizer is not None and quantizer.kind == "affine" and quantizer.scale:
         scales = np.asarray(quantizer.scale, np.float64)
         columns = channels(layer, values) if len(scales) > 1 else values.reshape(-1, 1)
@@ -216,10 +258,8 @@ def kernel(layer: Layer, values: np.ndarray) -> Kernel:
 
 def channels(layer: Layer, values: np.ndarray) -> np.ndarray:
     """A kernel as elements x output channels."""
-    if layer.kind.startswith("depthwise"):
+    if layer.kind.startswith("depthwise") or layer.kind in SCALING:
         return values.reshape(-1, values.shape[-2] * values.shape[-1])
-    if layer.kind.endswith("transpose"):
-        return np.moveaxis(values, -2, -1).reshape(-1, values.shape[-2])
     return values.reshape(-1, values.shape[-1])
 
 

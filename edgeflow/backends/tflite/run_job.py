@@ -16,18 +16,25 @@ TRACED = 16
 
 
 def run(
-    make: Callable[[bytes], Any],
+    make: Callable[..., Any],
+    resolver: str,
+    kinds: Any,
     inputs: dict[str, Path],
     output: Path,
     progress: Callable[..., None],
-) -> None:
+) -> str:
     """Write ``outputs.npz`` (``y``: n x …, float32) and, where golden has one, ``trace.npz``.
 
     Args:
-        make: gives an interpreter for a file's bytes.
+        make: the runtime's Interpreter.
+        resolver: ``XNNPACK`` or ``BUILTIN_REF``.
+        kinds: the runtime's OpResolverType.
         inputs: ``compiled`` (a compile job's output) and ``golden``.
         output: where to write.
         progress: told how many inputs are done.
+
+    Returns:
+        The resolver that ran; ``BUILTIN`` where the reference kernels lack an operator.
 
     Raises:
         UnsupportedError: this runtime cannot load the file.
@@ -36,16 +43,28 @@ def run(
     compiled = inputs["compiled"]
     with np.load(inputs["golden"] / "golden.npz", allow_pickle=False) as golden:
         x = golden["x"]
-    y = _all(_ready(make, compiled / "model.tflite"), x, progress)
-    np.savez(output / "outputs.npz", y=y)
+    names = {
+        "XNNPACK": kinds.AUTO,
+        "BUILTIN_REF": kinds.BUILTIN_REF,
+        "BUILTIN": kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    }
+    try:
+        interpreter = _ready(make, names[resolver], compiled / "model.tflite")
+    except UnsupportedError as error:
+        if resolver != "BUILTIN_REF" or "find op" not in error.message:
+            raise
+        resolver = "BUILTIN"
+        interpreter = _ready(make, names[resolver], compiled / "model.tflite")
+    np.savez(output / "outputs.npz", y=_all(interpreter, x, progress))
     wanted = _wanted(inputs["golden"])
     layers: dict[str, int] = json.loads((compiled / "model.json").read_text())["layers"]
     layers = {name: index for name, index in layers.items() if name in wanted}
     if layers:
-        tracer = _ready(make, compiled / "trace.tflite")
+        tracer = _ready(make, names[resolver], compiled / "trace.tflite")
         count = min(TRACED, max(wanted.values()))
         arrays: dict[str, Any] = _trace(tracer, x[:count], layers)
         np.savez(output / "trace.npz", **arrays)
+    return resolver
 
 
 def _wanted(golden: Path) -> dict[str, int]:
@@ -57,9 +76,11 @@ def _wanted(golden: Path) -> dict[str, int]:
         return {name: len(trace[name]) for name in trace.files}
 
 
-def _ready(make: Callable[[bytes], Any], path: Path) -> Any:
+def _ready(make: Callable[..., Any], kind: Any, path: Path) -> Any:
     try:
-        interpreter = make(path.read_bytes())
+        interpreter = make(
+            model_content=path.read_bytes(), num_threads=1, experimental_op_resolver_type=kind
+        )
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise UnsupportedError(

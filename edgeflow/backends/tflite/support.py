@@ -99,7 +99,7 @@ def problems(network: Network, target: Target, precision: str) -> list[Problem]:
     """Everything that keeps this Network from a file of this precision on this target."""
     found = []
     for layer in network:
-        for look in (_unknown, _precision, _dynamic, _rank, _attributes):
+        for look in (_unknown, _precision, _dynamic, _rank, _attributes, _rounding):
             problem = look(layer, precision)
             if problem:
                 found.append(problem)
@@ -167,6 +167,23 @@ def _strides_or_dilation(layer: Layer, _: str) -> Problem | None:
         return Problem(
             layer.name, "strides and dilation above 1 at once are not defined in TensorFlow",
             "use one of the two",
+        )  # fmt: skip
+    return None
+
+
+def _rounding(layer: Layer, precision: str) -> Problem | None:
+    quantizer = layer.quantizer
+    if quantizer is None or precision not in INTEGERS:
+        return None
+    if precision == "16x8" and quantizer.bits < 16:
+        return Problem(
+            layer.name, f"16x8 does not round it to {quantizer.bits:g} bits as the model does",
+            "choose precision int8, or float32",
+        )  # fmt: skip
+    if quantizer.kind in ("binary", "ternary", "po2"):
+        return Problem(
+            layer.name, f"a {quantizer.kind} activation is no int8 tensor of one step",
+            "choose precision float32, or the hls4ml backend",
         )  # fmt: skip
     return None
 

@@ -11,68 +11,70 @@ from edgeflow.network import Network
 CLASSIFIERS = frozenset(["softmax", "sigmoid", "log_softmax"])
 
 
-def choose(network: Network, form: str, facts: Mapping[str, Any]) -> Tolerance:
+def choose(
+    network: Network,
+    form: str,
+    facts: Mapping[str, Any],
+    spread: float,
+    classes: bool,
+) -> Tolerance:
     """The tolerance for a compiled file.
 
     Args:
         network: the model's.
         form: the model's format (``keras3``, ``network``, ``tflite`` …).
         facts: the compile job's ``model.json``.
+        spread: the largest less the smallest of the model's own outputs.
+        classes: whether the largest output is what counts.
     """
     precision, route = facts["precision"], facts["route"]
     step = _step(facts)
+    least = 0.98 if classes else 0.0
     if route == "copied":
-        return Tolerance(
-            max(2 * step, 1e-3), 0.98,
-            "the same file in other kernels: they round differently by a step of an inner layer",
-        )  # fmt: skip
+        said = "the same file in other kernels, which round inner layers by a step differently"
+        return Tolerance(max(8 * step, 1e-3 * spread), least, said)
     if network.quantized and precision != "int8":
-        return Tolerance(
-            1e30, 0.9, f"a {precision} file does not round the activations as the model does"
-        )
-    if precision in ("float32", "float16"):
-        return _float(precision)
+        said = f"{precision}: sums in another order, which tip over a rounding of few bits"
+        return _rough(spread, classes, said)
+    if precision == "float32":
+        return Tolerance(1e-4 * spread, 0.999 * classes, "the same float32 sums in another order")
+    if precision == "float16":
+        return Tolerance(2e-2 * spread, 0.99 * classes, "weights rounded to float16 (11 bits)")
     if route == "trained" and form == "network" and not facts["quantisers"]["measured"]:
-        return _trained(network, step)
+        return _trained(network, step, least)
     if route == "trained":
-        return Tolerance(
-            1e30, 0.95,
-            "int8 kernels round halves away from zero and the model's quantisers to even; ranges "
-            "that the model does not quantise were measured on data",
-        )  # fmt: skip
-    what = {
-        "dynamic": "8-bit weights rounded after training, inputs of each layer rounded at run time",
+        said = (
+            "int8 kernels round halves up and the model's quantisers to even, a whole step of few "
+            "bits; ranges that the model does not quantise were measured on data"
+        )
+        return _rough(spread, classes, said)
+    said = {
+        "dynamic": "8-bit weights rounded after training, inputs of each layer as it runs",
         "16x8": "post-training quantisation: 8-bit weights, 16-bit activations",
         "int8": "post-training quantisation",
     }[precision]
-    return Tolerance(1e30, 0.95, what)
+    return _rough(spread, classes, said)
 
 
-def _float(precision: str) -> Tolerance:
-    if precision == "float32":
-        return Tolerance(1e-4, 0.999, "the same float32 sums in another order")
-    return Tolerance(2e-2, 0.99, "weights rounded to float16 (11 bits)")
+def _rough(spread: float, classes: bool, reason: str) -> Tolerance:
+    """The class in 19 of 20 cases; where there are no classes, a tenth of the outputs' range."""
+    if classes:
+        return Tolerance(spread, 0.95, f"{reason}: the class is what must agree")
+    return Tolerance(0.1 * spread, 0.0, reason)
 
 
-def _trained(network: Network, step: float) -> Tolerance:
+def _trained(network: Network, step: float, least: float) -> Tolerance:
     """The same quantisers on both sides: at most 2 steps, of the logits where a softmax follows.
 
     |softmax(z + d) - softmax(z)| <= max|d| / 2, since sum_j |dp_i/dz_j| = 2 p_i (1 - p_i) <= 1/2.
     """
     last = network[network.outputs[0]]
     before = network[last.inputs[0]].quantizer if last.kind == "softmax" else None
+    said = "the trained quantisers, kept exactly; integer kernels round halves differently: 2 steps"
     if before is not None and before.scale:
         bound = before.scale[0] + 2 / 256
-        return Tolerance(
-            bound, 0.98,
-            "the trained quantisers, kept exactly; integer kernels round halves differently: "
-            "2 steps of the logits and of the softmax",
-        )  # fmt: skip
-    return Tolerance(
-        2 * step + 1e-6, 0.98,
-        "the trained quantisers, kept exactly; integer kernels round halves differently: 2 steps "
-        "of the output",
-    )  # fmt: skip
+        return Tolerance(bound, least, f"{said} of the logits and of the softmax")
+    return Tolerance(2 * step + 1e-6, least, f"{said} of the output")
 
 
 def _step(facts: Mapping[str, Any]) -> float:
