@@ -30,8 +30,8 @@ def compile_ahead(
 
     ``params``: ``generation``, ``topology`` and its ``options``, ``layers`` (names of the model's
     layers, to which cycles are attributed). The result holds ``flops``, ``bytes_accessed``,
-    ``memory`` (bytes: arguments, outputs, temporaries, code), ``cycles``, ``loops_unknown``
-    (loops whose trips are not known, counted once), ``layers`` (cycles by layer), ``libtpu``.
+    ``memory`` (bytes: arguments, outputs, temporaries, code), ``cycles``, ``layers``
+    (cycles by layer), ``loops`` and ``loops_unknown`` (see `Cycles`), ``libtpu``.
 
     Raises:
         JobError: libtpu cannot compile for the topology.
@@ -62,7 +62,7 @@ def compile_ahead(
             remedy="try a smaller batch; the artifact itself is not concerned",
         ) from error
     hlo = compiled.as_text()
-    cycles, by_layer, unknown = count_cycles(hlo, params.get("layers", ()))
+    cycles = count_cycles(hlo, params.get("layers", ()))
     costs: Mapping[str, float] = compiled.cost_analysis() or {}
     memory = compiled.memory_analysis()
     record = {
@@ -78,9 +78,10 @@ def compile_ahead(
             "temporaries": memory.temp_size_in_bytes,
             "code": memory.generated_code_size_in_bytes,
         },
-        "cycles": cycles,
-        "loops_unknown": unknown,
-        "layers": by_layer,
+        "cycles": cycles.total,
+        "loops": cycles.loops,
+        "loops_unknown": cycles.unknown,
+        "layers": dict(cycles.layers),
         "libtpu": version("libtpu"),
         "jax": jax.__version__,
     }

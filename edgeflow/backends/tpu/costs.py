@@ -103,9 +103,9 @@ def _of_compiler(target: Target, ahead: Mapping[str, Any]) -> dict[str, Estimate
             "synthesised",
             f"{said}: arguments, outputs, temporaries and code with its constants",
         ),
-        "flops": _reported(ahead.get("flops"), "FLOP", said),
+        "flops": _reported(ahead, "flops", "FLOP", said),
         "bytes_accessed": _reported(
-            ahead.get("bytes_accessed"), "B", f"{said}: of each operation, on-chip memory included"
+            ahead, "bytes_accessed", "B", f"{said}: of each operation, on-chip memory included"
         ),
     }
     cycles = ahead.get("cycles")
@@ -137,7 +137,10 @@ def _of_compiler(target: Target, ahead: Mapping[str, Any]) -> dict[str, Estimate
     }
 
 
-def _reported(value: float | None, unit: str, said: str) -> Estimate:
+def _reported(ahead: Mapping[str, Any], name: str, unit: str, said: str) -> Estimate:
+    value = ahead.get(name)
+    if ahead.get("loops"):
+        return unknown(unit, "the compiler counts the body of a loop once", "synthesised")
     if value is None or value < 0:
         return unknown(unit, "the compiler does not say", "synthesised")
     return Estimate.exact(value, unit, "synthesised", said)

@@ -46,7 +46,14 @@ def _run(
         return after, after[0]
 
     sequence = jnp.swapaxes(jnp.flip(x, 1) if backwards else x, 0, 1)
-    last, every = lax.scan(body, start, sequence, unroll=x.shape[1] <= UNROLL)
+    if len(sequence) <= UNROLL:
+        last, outputs = start, []
+        for index in range(len(sequence)):
+            last, output = body(last, sequence[index])
+            outputs.append(output)
+        every = jnp.stack(outputs)
+    else:
+        last, every = lax.scan(body, start, sequence)
     if call.get("return_sequences", False):
         return jnp.swapaxes(every, 0, 1)
     return last[0]

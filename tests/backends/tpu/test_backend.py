@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgeflow.backends.tpu.backend import BACKEND
-from edgeflow.backends.tpu.hlo import count_cycles
+from edgeflow.backends.tpu.hlo import Cycles, count_cycles
 from edgeflow.errors import RecipeError
 from edgeflow.network import Layer, Network, Quantizer
 from edgeflow.targets import Figure
@@ -130,6 +130,14 @@ def test_a_loop_of_unknown_length_has_no_latency():
     assert "loop" in found["latency"].reason
 
 
+def test_flops_of_a_loop_are_not_said():
+    found = BACKEND.estimate(
+        networks.small()[0], networks.tpu(), OPTIONS, None, {"ahead": {**AHEAD, "loops": 1}}
+    )
+    assert found["flops"].value is None
+    assert found["latency"].value is not None
+
+
 def test_bfloat16_weights_take_half():
     network = networks.small()[0]
     found = BACKEND.estimate(network, networks.tpu(), {"precision": "bfloat16", "batch": 1})
@@ -163,19 +171,32 @@ HLO = """HloModule m
   %add.2 = f32[4]{0} add(%p, %p), metadata={op_name="jit(model)/rnn/while/body/add"}, backend_config={"estimated_cycles":"10"}
 }
 
+%cond.1 (p: f32[4]) -> pred[] {
+  %constant.3 = s32[]{:T(128)} constant(9)
+  ROOT %lt = pred[] compare(%p, %constant.3), direction=LT, metadata={op_name="jit(model)/rnn/while/cond/lt"}
+}
+
 %fused (p: f32[4]) -> f32[4] {
-  %inner = f32[4]{0} add(%p, %p), backend_config={"estimated_cycles":"999"}
+  %inner = f32[4]{0} add(%p, %p), metadata={op_name="jit(model)/deep/add"}, backend_config={"estimated_cycles":"999"}
 }
 
 ENTRY %main.4 (x: f32[4]) -> f32[4] {
   %fusion.1 = f32[4]{0} fusion(%x), calls=%fused, metadata={op_name="jit(model)/conv/add"}, backend_config={"estimated_cycles":"100"}
-  %while.1 = f32[4]{0} while(%fusion.1), condition=%cond.1, body=%body.1, backend_config={"known_trip_count":{"n":"7"}}
+  %fusion.2 = f32[4]{0} fusion(%fusion.1), calls=%fused, backend_config={"estimated_cycles":"300"}
+  %while.1 = f32[4]{0} while(%fusion.2), condition=%cond.1, body=%body.1, backend_config={"known_trip_count":{"n":"7"}}
   ROOT %copy.1 = f32[4]{0} copy(%while.1), backend_config={"estimated_cycles":"5"}
 }
 """
 
 
 def test_cycles_count_loops_and_name_layers():
-    assert count_cycles(HLO, ["conv", "rnn"]) == (175, {"": 5, "conv": 100, "rnn": 70}, 0)
-    unknown = HLO.replace(', backend_config={"known_trip_count":{"n":"7"}}', "")
-    assert count_cycles(unknown, ["conv", "rnn"])[2] == 1
+    found = count_cycles(HLO, ["conv", "rnn", "deep"])
+    assert found == Cycles(475, {"": 5, "conv": 100, "deep": 300, "rnn": 70}, 1, 0)
+
+
+def test_a_loops_trips_are_read_from_its_condition():
+    silent = HLO.replace(', backend_config={"known_trip_count":{"n":"7"}}', "")
+    assert count_cycles(silent, ["rnn"]).layers["rnn"] == 90
+    odd = silent.replace("direction=LT", "direction=NE")
+    found = count_cycles(odd, ["rnn"])
+    assert (found.layers["rnn"], found.unknown) == (10, 1)
