@@ -22,8 +22,8 @@ from typing import Any, Final
 FORMAT: Final = "edgeflow.coefficients/1"
 COVERAGE: Final = 0.9
 QUANTILE: Final = 0.95
-"""Of the residuals of boards left out: with 0.90 the bands held 88 % of a further board's rows, with
-0.95 they hold 91 %."""
+"""Of the residuals of boards left out: with 0.90 the bands held 88 % of a further board's
+rows, with 0.95 they hold 91 %."""
 
 MCU_CORES: Final = {"STM32L4": "cortex-m4", "STM32H7": "cortex-m7", "STM32U5": "cortex-m33"}
 BOARD_CORES: Final = {

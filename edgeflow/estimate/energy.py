@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -261,6 +262,28 @@ def _fabric_power(
             "device, geometric mean"
         )
     return Estimate(total[0], total[1], total[2], "W", "model", words)
+
+
+def _reconcile(
+    board: Estimate, chip: Estimate, fabric: Estimate
+) -> tuple[Estimate, Estimate, Estimate]:
+    """A part draws no more than its board.
+
+    Where the parts' values fit under the board's measured power, it caps their bands. Where one
+    is expected above it (a design far larger than the measured ones), the board's upper end rises.
+    """
+    if board.value is None or fabric.value is None:
+        return board, chip, fabric
+    most = _band(board)[2]
+    if max(fabric.value, chip.value or 0.0) > most:
+        return replace(board, high=board.value + _band(fabric)[2]), chip, fabric
+
+    def capped(part: Estimate) -> Estimate:
+        if part.value is None or part.high is None or part.high <= most:
+            return part
+        return replace(part, high=most, source=f"{part.source}; at most the board's power")
+
+    return board, capped(chip), capped(fabric)
 
 
 def _count(target: Target, name: str, known: Estimate | None) -> tuple[float, float, float] | None:
