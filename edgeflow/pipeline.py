@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -65,9 +66,12 @@ class Session:
     projects: Path
     synthesise: bool = False
     stages: list[Finished] = field(default_factory=list)
+    stopped: threading.Event = field(default_factory=threading.Event)
 
     def do(self, job: Job, label: str = "") -> Finished:
         """Run a job and remember it for the report."""
+        if self.stopped.is_set():
+            raise Interrupted("another target failed")
         finished = self.runner.run(replace(job, label=label))
         self.stages.append(finished)
         return finished
@@ -159,8 +163,11 @@ def run(
         try:
             return _run(session, wanted, pool, recipe_file, write)
         except BaseException as error:
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                runner.cancel()
+            session.stopped.set()
+            runner.cancel()
+            pool.shutdown(cancel_futures=True)
+            runner.restore()
+            if isinstance(error, KeyboardInterrupt):
                 raise Interrupted(
                     "interrupted; what was finished is kept",
                     remedy="run the same command again: it resumes",
@@ -261,19 +268,18 @@ def _check_all(network: Network, wanted: Iterable[Aim]) -> None:
         raise UnsupportedError("the model cannot be compiled as it is", details=found)
 
 
-def _golden(session: Session, model: Model, data: Dataset | None, label: str) -> Path:
-    """The golden folder of a model: inputs, its outputs, a trace."""
+def _choose_inputs(session: Session, model: Model, data: Dataset | None) -> Path:
+    """The golden inputs, the same for every target: an ``.npz`` with ``x``."""
     recipe = session.recipe
-    network = model.path / "network.json"
-    inputs = {"network": network} | ({"data": data.folder} if data else {})
+    inputs = {"network": model.path / "network.json"} | ({"data": data.folder} if data else {})
     params = {"count": recipe.verify_inputs, "seed": recipe.seed}
-    chosen = session.do(
-        Job("edgeflow.golden_job:choose", "keras", "choose golden inputs", inputs, params), label
-    )
-    return session.do(reference.reference_job(model, chosen.path / "x.npz"), label).path
+    job = Job("edgeflow.golden_job:choose", "keras", "choose golden inputs", inputs, params)
+    return session.do(job).path / "x.npz"
 
 
-def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None) -> dict[str, Any]:
+def _aim_run(
+    session: Session, aim: Aim, model: Model, data: Dataset | None, x: Path
+) -> dict[str, Any]:
     """Everything for one target; returns its part of the report."""
     retrained = model
     if aim.method != "none":
@@ -283,7 +289,7 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None) -> 
         job = methods.job(aim.method, model, data.folder, params, title)
         retrained = Model(session.do(job, aim.name).path)
         _check_all(retrained.network, [aim])
-    golden = _golden(session, retrained, data, aim.name)
+    golden = session.do(reference.reference_job(retrained, x), aim.name).path
     request = Request(
         model=retrained,
         target=aim.target,
@@ -311,6 +317,8 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None) -> 
     )
     project = aim.project or session.projects / request.name
     placed = place(aim.backend.artifacts(compiled.path), session.output, aim.name, project)
+    if "tflite" in placed:
+        placed["golden"] = _golden_vectors(golden, outcomes, session.output / aim.name)
     return {
         "backend": aim.backend.name,
         "target": aim.target.name,
@@ -329,6 +337,36 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None) -> 
         "notes": notes,
         "error": None,
     }
+
+
+def _golden_vectors(golden: Path, outcomes: Sequence[Finished], folder: Path) -> Path:
+    """What a board must answer, as the reference kernels of each runtime gave it."""
+    from edgeflow.deploy import golden as vectors
+
+    answers = {
+        str(outcome.result["runtime"]): (
+            str(outcome.result["version"]),
+            outcome.path / "outputs.npz",
+        )
+        for outcome in sorted(outcomes, key=lambda o: o.job.toolchain != "tflite_runtime")
+        if outcome.result.get("resolver") == "BUILTIN_REF"
+    }
+    return vectors.write(golden / "golden.npz", answers, folder / "golden.npz")
+
+
+def _board_vectors(golden: Path, outcomes: Sequence[Finished], to: Path) -> dict[str, Path]:
+    """What `edgeflow deploy` compares a board with: the artifact's outputs by reference kernels."""
+    from edgeflow.deploy.golden import write
+
+    exact = {
+        str(outcome.result["runtime"]): (
+            str(outcome.result["version"]),
+            outcome.path / "outputs.npz",
+        )
+        for outcome in outcomes
+        if outcome.result.get("resolver") == "BUILTIN_REF"
+    }
+    return {"golden": write(golden / "golden.npz", exact, to)} if exact else {}
 
 
 def _ahead(

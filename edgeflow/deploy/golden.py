@@ -29,6 +29,9 @@ UNREADABLE = (OSError, ValueError, KeyError, EOFError, IndexError, zipfile.BadZi
 LIMIT = 500
 """Inputs that go to a board, at most: enough to meet rounding, quick with reference kernels."""
 
+ELEMENTS = 4_000_000
+"""Numbers that these inputs have together, at most: 16 MB of float32."""
+
 LEVELS = 65_536
 """Values that an integer output has, at most (16 bits)."""
 
@@ -60,14 +63,15 @@ def write(inputs: Path, outputs: Mapping[str, tuple[str, Path]], to: Path) -> Pa
     """
     import numpy as np
 
-    x = _array(inputs, "x")
-    arrays: dict[str, Any] = {"x": x[:LIMIT]}
+    x, total = _first(inputs, "x")
+    count = len(x)
+    arrays: dict[str, Any] = {"x": x}
     for place, (runtime, (version, path)) in enumerate(outputs.items()):
         y = _array(path, "y")
-        if len(y) != len(x):
-            raise DataError(f"expected {len(x)} outputs, found {len(y)}", where=str(path))
+        if len(y) != total:
+            raise DataError(f"expected {total} outputs, found {len(y)}", where=str(path))
         suffix = f"_{runtime}" if place else ""
-        arrays |= {f"y{suffix}": y[:LIMIT], f"version{suffix}": np.array(version)}
+        arrays |= {f"y{suffix}": y[:count], f"version{suffix}": np.array(version)}
         if not place:
             arrays |= {"runtime": np.array(runtime), "scale": np.float64(scale_of(y))}
     part = to.parent / f".{to.name}.{uuid.uuid4().hex[:8]}"
@@ -135,6 +139,29 @@ def scale_of(y: np.ndarray) -> float:
     multiples = (values - values[0]) / step
     whole = np.abs(multiples - np.round(multiples)).max() < 0.01
     return step if whole and multiples[-1] < LEVELS else 0.0
+
+
+def _first(path: Path, name: str) -> tuple[np.ndarray, int]:
+    """As many rows as go to a board, and how many there are; the rest is not read into memory."""
+    import math
+
+    import numpy as np
+    from numpy.lib import format as npy
+
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as handle:
+            version = npy.read_magic(handle)
+            header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, fortran, kind = header(handle)
+            row = math.prod(shape[1:])
+            count = min(shape[0], LIMIT, max(1, ELEMENTS // max(row, 1)))
+            if fortran or kind.hasobject:
+                raise ValueError("expected numbers in C order")
+            content = handle.read(count * row * kind.itemsize)
+        rows = np.frombuffer(content, kind).reshape(count, *shape[1:])
+    except UNREADABLE as error:
+        raise DataError(f"expected an .npz with '{name}': {error}", where=str(path)) from None
+    return rows, shape[0]
 
 
 def _array(path: Path, name: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,3 +84,20 @@ def test_scale_of_integers(step: float) -> None:
 def test_floats_have_no_scale() -> None:
     assert scale_of(np.random.default_rng(0).normal(size=1000).astype(np.float32)) == 0
     assert scale_of(np.array([0.0, 1.0])) == 0
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_large_inputs_are_cut_short(tmp_path: Path, save: Any) -> None:
+    x = np.random.default_rng(0).random((9, 1000, 1000), np.float32)
+    save(tmp_path / "inputs.npz", x=x)
+    np.savez(tmp_path / "y.npz", y=np.arange(27).reshape(9, 3))
+    write(tmp_path / "inputs.npz", {"litert": ("", tmp_path / "y.npz")}, tmp_path / "g.npz")
+    with np.load(tmp_path / "g.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["x"], x[:4])
+        np.testing.assert_array_equal(arrays["y"], np.arange(12).reshape(4, 3))
+
+
+def test_inputs_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "inputs.npz").write_bytes(b"PK")
+    with pytest.raises(DataError, match="expected an .npz with 'x'"):
+        write(tmp_path / "inputs.npz", {}, tmp_path / "g.npz")
