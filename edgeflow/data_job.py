@@ -167,9 +167,14 @@ def _read(path: Path, roles: Mapping[str, str]) -> dict[str, Any]:
 
     where = str(path)
     try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+        with path.open("rb") as handle:
+            file = np.load(handle, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError("expected an .npz file, found a single array", where=where)
+                raise DataError(
+                    "expected an .npz file, found a single array",
+                    where=where,
+                    remedy="save it with numpy.savez(FILE, x=..., y=...)",
+                )
             names = list(file.files)
             wanted = dict(roles) or _guess(names, where)
             if missing := sorted(set(wanted.values()) - set(names)):

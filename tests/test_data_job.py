@@ -22,14 +22,17 @@ def labels(count: int = 40) -> np.ndarray:
     return np.arange(count) % 4
 
 
-def load(tmp_path: Path, arrays: dict[str, Any], **params: Any) -> tuple[dict[str, Any], Any]:
+def load(
+    tmp_path: Path, given: dict[str, Any], /, **params: Any
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     file = tmp_path / "given.npz"
-    np.savez(file, **arrays)
+    np.savez(file, **given)
     output = tmp_path / "output"
     output.mkdir(exist_ok=True)
     meta = data_job.load({"file": file}, params, output, lambda *_: None)
     assert json.loads((output / "data.json").read_text()) == meta
-    return meta, np.load(output / "data.npz")
+    with np.load(output / "data.npz") as data:
+        return meta, dict(data)
 
 
 def test_digits(runner: Runner) -> None:
@@ -59,7 +62,7 @@ def test_split_depends_on_the_seed_alone(tmp_path: Path) -> None:
     _, b = load(tmp_path, given, seed=1)
     _, c = load(tmp_path, given, seed=2)
     assert (first["train"], first["test"]) == (32, 8)
-    assert all(np.array_equal(a[name], b[name]) for name in a.files)
+    assert all(np.array_equal(a[name], b[name]) for name in a)
     assert not np.array_equal(a["x_test"], c["x_test"])
 
 
@@ -90,7 +93,7 @@ def test_regression_and_reconstruction(tmp_path: Path) -> None:
     assert data["y_test"].dtype == np.float32
     meta, data = load(tmp_path, {"x": images()})
     assert meta["task"] == "reconstruction"
-    assert "y_test" not in data.files
+    assert "y_test" not in data
 
 
 def test_options(tmp_path: Path) -> None:
@@ -156,6 +159,12 @@ def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="pickled"):
         load(tmp_path, {"x": np.array([Trap()] * 4, object), "y": labels(4)})
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_single_array(tmp_path: Path) -> None:
+    np.save(tmp_path / "data.npy", images())
+    with pytest.raises(DataError, match="single array"):
+        data_job.load({"file": tmp_path / "data.npy"}, {}, tmp_path, lambda *_: None)
 
 
 def test_missing_file(tmp_path: Path) -> None:
