@@ -128,7 +128,7 @@ class Runner:
         if finished is None:
             with self.store.lock(
                 key,
-                waiting=lambda: self.listener(Event(job, "waiting", text="another run does it")),
+                waiting=lambda: self.listener(Event(job, "waiting", text="another run does the same")),
             ):
                 finished = self._from_store(job, key) or self._execute(job, key)
         with self._guard:
@@ -140,6 +140,11 @@ class Runner:
         self._cancelled.set()
         for server in list(self._servers.values()):
             server.close()
+
+    def restore(self) -> None:
+        """Take jobs again after `cancel`, once the threads that it ended are gone."""
+        self._servers.clear()
+        self._cancelled.clear()
 
     def close(self) -> None:
         """End the servers."""

@@ -187,11 +187,12 @@ def _run(
     model = load_model(recipe, data, session)
     _check_data(model.network, data, recipe)
     _check_all(model.network, wanted)
-    base = pool.submit(_golden, session, model, data, "the given model")
+    x = _choose_inputs(session, model, data)
+    base = pool.submit(session.do, reference.reference_job(model, x))
     results = _gather(
-        {aim.name: pool.submit(_aim_run, session, aim, model, data) for aim in wanted}
+        {aim.name: pool.submit(_aim_run, session, aim, model, data, x) for aim in wanted}
     )
-    reference_folder = base.result()
+    reference_folder = base.result().path
     record: dict[str, Any] = {
         "schema": "edgeflow.report/1",
         "edgeflow": __version__,
@@ -352,21 +353,6 @@ def _golden_vectors(golden: Path, outcomes: Sequence[Finished], folder: Path) ->
         if outcome.result.get("resolver") == "BUILTIN_REF"
     }
     return vectors.write(golden / "golden.npz", answers, folder / "golden.npz")
-
-
-def _board_vectors(golden: Path, outcomes: Sequence[Finished], to: Path) -> dict[str, Path]:
-    """What `edgeflow deploy` compares a board with: the artifact's outputs by reference kernels."""
-    from edgeflow.deploy.golden import write
-
-    exact = {
-        str(outcome.result["runtime"]): (
-            str(outcome.result["version"]),
-            outcome.path / "outputs.npz",
-        )
-        for outcome in outcomes
-        if outcome.result.get("resolver") == "BUILTIN_REF"
-    }
-    return {"golden": write(golden / "golden.npz", exact, to)} if exact else {}
 
 
 def _ahead(
