@@ -55,6 +55,7 @@ def read(path: Path, where: str) -> onnx.ModelProto:
                 details=outside[:8],
                 remedy="save it as one file: onnx.save(onnx.load(FILE), NEW)",
             )
+        _repair(model)
         onnx.checker.check_model(model, full_check=False)
     except ModelError:
         raise
@@ -69,6 +70,34 @@ def read(path: Path, where: str) -> onnx.ModelProto:
             f"expected an ONNX file: {type(error).__name__}", where=where, remedy=remedy
         ) from None
     return model
+
+
+def _repair(model: onnx.ModelProto) -> None:
+    """Undo a fault of OnnxMLTools: it turns matrices (batch, features) around batch norms.
+
+    A batch norm normalises axis 1, which is then the batch: no runtime accepts such a file. Without
+    the two transposes it computes what the Keras model did.
+    """
+    if model.producer_name != "OnnxMLTools":
+        return
+    makers = {node.output[0]: node for node in model.graph.node}
+    readers: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for node in list(model.graph.node):
+        before = makers.get(node.input[0]) if node.op_type == "BatchNormalization" else None
+        after = readers.get(node.output[0], [])
+        if before is None or len(after) != 1 or len(readers[node.input[0]]) != 1:
+            continue
+        pair = (before, after[0])
+        if all(
+            n.op_type == "Transpose" and attributes(n).get("perm", [1, 0]) == [1, 0] for n in pair
+        ):
+            node.input[0] = before.input[0]
+            node.output[0] = after[0].output[0]
+            for gone in pair:
+                model.graph.node.remove(gone)
 
 
 def _is_extended(model: onnx.ModelProto) -> bool:

@@ -1,0 +1,562 @@
+"""TFLite operators as layers of the Network.
+
+Fused activations become layers of their own; the rounding of an operator's output belongs to the
+last of its layers. Weights are dequantised to float32; their Quantizer says how they are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgeflow.frontends.folder_job import Arrays, Draft
+from edgeflow.frontends.tflite_file_job import Array, Parsed
+from edgeflow.network import Network, Quantizer
+
+_FUSED: dict[int, tuple[str, dict[str, Any]]] = {
+    1: ("relu", {}),
+    2: ("relu", {"min_value": -1.0, "max_value": 1.0}),
+    3: ("relu", {"max_value": 6.0}),
+    4: ("tanh", {}),
+}  # schema: ActivationFunctionType
+
+
+class Translator:
+    """Translates the first subgraph of a TFLite file; ``place`` maps layers to tensors."""
+
+    def __init__(self, parsed: Parsed) -> None:
+        self.p = parsed
+        self.draft = Draft()
+        self.layer_of: dict[int, str] = {}
+        self.place: dict[str, int] = {}
+        self.shapes: set[int] = set()  # tensors that only hold shapes
+        for index in parsed.graph.inputs:
+            name = self.draft.add(
+                "input",
+                parsed.name(index),
+                [],
+                parsed.shape(index)[1:],
+                quantizer=parsed.quantizer(index),
+            )
+            self.bind(int(index), name)
+        for operator in parsed.graph.operators:
+            inputs = [int(i) for i in operator.inputs] if operator.inputs is not None else []
+            known = [i for i in inputs if i >= 0]
+            kind = parsed.kind(operator)
+            if kind == "SHAPE" or (
+                known and all(i in self.shapes or parsed.constant(i) is not None for i in known)
+                and any(i in self.shapes for i in known)
+            ):  # fmt: skip
+                self.shapes.update(int(i) for i in operator.outputs)
+                continue
+            op = Op(self, operator, kind, inputs)
+            if kind == "DEQUANTIZE" and op.constant(0) is not None:
+                continue  # float16 weights: read through `constant`
+            OPERATORS.get(kind, opaque)(op)
+
+    def bind(self, tensor: int, layer: str) -> None:
+        """Say which layer holds a tensor."""
+        self.layer_of[tensor] = layer
+        self.place[layer] = tensor
+
+    def layer(self, tensor: int) -> str:
+        """The layer that holds a tensor; a constant one is made where it is asked for."""
+        if tensor not in self.layer_of:
+            values = self.p.dequantised(tensor)
+            array = np.zeros(0) if values is None else values
+            if array.ndim and array.shape[0] == 1:
+                array = array[0]
+            quantizer = self.p.quantizer(tensor)
+            self.layer_of[tensor] = self.draft.add(
+                "constant", self.p.name(tensor), [], array.shape,
+                weights={"value": array}, quantizers={"value": quantizer},
+            )  # fmt: skip
+        return self.layer_of[tensor]
+
+    def network(self, source: Mapping[str, Any]) -> tuple[Network, Arrays]:
+        """The finished Network and its weights."""
+        outputs = [self.layer(int(index)) for index in self.p.graph.outputs]
+        return self.draft.finish(str(source["file"]).rpartition(".")[0], outputs, source)
+
+
+class Op:
+    """One operator while it is translated."""
+
+    def __init__(self, translator: Translator, operator: Any, kind: str, inputs: list[int]) -> None:
+        self.t = translator
+        self.p = translator.p
+        self.operator = operator
+        self.kind = kind
+        self.inputs = inputs
+        self.output = int(operator.outputs[0])
+        self.shape = self.p.shape(self.output)[1:]
+        self.name = self.p.name(self.output)
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """A builtin option."""
+        return self.p.option(self.operator, name, default)
+
+    def constant(self, index: int) -> Array | None:
+        """A constant input as real numbers, through a DEQUANTIZE of float16 weights too."""
+        if index >= len(self.inputs) or self.inputs[index] < 0:
+            return None
+        return self.p.dequantised(self.stored(index))
+
+    def stored(self, index: int) -> int:
+        """The tensor in which a constant input is stored."""
+        tensor = self.inputs[index]
+        if self.p.constant(tensor) is None:
+            for other in self.p.graph.operators:
+                if self.p.kind(other) == "DEQUANTIZE" and int(other.outputs[0]) == tensor:
+                    return int(other.inputs[0])
+        return tensor
+
+    def raw(self, index: int) -> list[int] | None:
+        """A constant integer input (axes, a shape) as a list."""
+        if index >= len(self.inputs):
+            return None
+        values = self.p.constant(self.inputs[index])
+        return None if values is None else [int(v) for v in values.reshape(-1)]
+
+    def source(self, index: int = 0) -> str:
+        """The layer that an input comes from."""
+        return self.t.layer(self.inputs[index])
+
+    def in_shape(self, index: int = 0) -> tuple[int, ...]:
+        """An input's shape, the batch counted."""
+        return self.p.shape(self.inputs[index])
+
+    def add(
+        self,
+        kind: str,
+        inputs: Sequence[str],
+        attributes: Mapping[str, Any] | None = None,
+        weights: Mapping[str, Any] | None = None,
+        quantizers: Mapping[str, Quantizer | None] | None = None,
+    ) -> None:
+        """Add the operator's layer, and its fused activation's."""
+        fused = _FUSED.get(int(self.option("fusedActivationFunction", 0) or 0))
+        rounding = self.p.quantizer(self.output)
+        name = self.t.draft.add(
+            kind, self.name, inputs, self.shape, attributes, weights, quantizers,
+            None if fused else rounding,
+        )  # fmt: skip
+        if fused:
+            name = self.t.draft.add(
+                fused[0], f"{name}_{fused[0]}", [name], self.shape, fused[1], quantizer=rounding
+            )
+        self.t.bind(self.output, name)
+
+    def weights(
+        self, kernel: Array | None, axis: int = -1
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Kernel and bias (inputs 1 and 2), with how they are stored."""
+        found = {"kernel": kernel, "bias": self.constant(2)}
+        rounding = {"kernel": self.p.quantizer(self.stored(1), axis)}
+        if found["bias"] is not None:
+            rounding["bias"] = self.p.quantizer(self.stored(2))
+        return found, rounding
+
+
+def opaque(op: Op) -> None:
+    """An operation that the Network has no kind for: one layer per output."""
+    sources = [op.t.layer(i) for i in op.inputs if i in op.t.layer_of and i not in op.t.shapes]
+    for tensor in (int(index) for index in op.operator.outputs):
+        name = op.t.draft.add(
+            "opaque", op.p.name(tensor), sources, op.p.shape(tensor)[1:], {"type": op.kind},
+            quantizer=op.p.quantizer(tensor),
+        )  # fmt: skip
+        op.t.bind(tensor, name)
+
+
+def _padding(op: Op) -> str:
+    return "same" if int(op.option("padding", 0)) == 0 else "valid"
+
+
+def _window(op: Op) -> dict[str, Any]:
+    return {
+        "strides": [int(op.option("strideH")), int(op.option("strideW"))], "padding": _padding(op),
+        "dilation_rate": [int(op.option("dilationHFactor", 1)), int(op.option("dilationWFactor", 1))],
+    }  # fmt: skip
+
+
+def _conv(op: Op) -> None:
+    kernel = op.constant(1)
+    if kernel is None:
+        return opaque(op)
+    array = kernel.transpose(1, 2, 3, 0)
+    weights, rounding = op.weights(array)
+    settings = _window(op) | {
+        "filters": int(array.shape[-1]), "kernel_size": list(array.shape[:2]),
+        "groups": op.in_shape()[-1] // int(array.shape[2]),
+    }  # fmt: skip
+    op.add("conv2d", [op.source()], settings, weights, rounding)
+    return None
+
+
+def _depthwise(op: Op) -> None:
+    kernel = op.constant(1)
+    if kernel is None:
+        return opaque(op)
+    channels = op.in_shape()[-1]
+    array = kernel[0].reshape(*kernel.shape[1:3], channels, -1)
+    weights, rounding = op.weights(array, axis=-2 if array.shape[-1] == 1 else -1)
+    settings = _window(op) | {
+        "kernel_size": list(array.shape[:2]), "depth_multiplier": int(array.shape[-1])
+    }  # fmt: skip
+    op.add("depthwise_conv2d", [op.source()], settings, weights, rounding)
+    return None
+
+
+def _transpose_conv(op: Op) -> None:
+    kernel = op.constant(1)
+    if kernel is None:
+        return opaque(op)
+    array = kernel.transpose(1, 2, 3, 0)
+    strides = [int(op.option("strideH")), int(op.option("strideW"))]
+    sizes = op.in_shape(2)[1:3]
+    same = _padding(op) == "same"
+    want = [
+        n * s if same else n * s + max(k - s, 0)
+        for n, s, k in zip(sizes, strides, array.shape[:2], strict=True)
+    ]
+    if want != list(op.shape[:2]):
+        return opaque(op)
+    weights = {"kernel": array, "bias": op.constant(3)}
+    rounding = {"kernel": op.p.quantizer(op.stored(1))}
+    settings = {
+        "strides": strides, "padding": _padding(op), "dilation_rate": [1, 1], "output_padding": None,
+        "filters": int(array.shape[-1]), "kernel_size": list(array.shape[:2]),
+    }  # fmt: skip
+    op.add("conv2d_transpose", [op.source(2)], settings, weights, rounding)
+    return None
+
+
+def _fully_connected(op: Op) -> None:
+    kernel = op.constant(1)
+    if kernel is None:
+        return opaque(op)
+    layer = op.source()
+    dims = op.in_shape()
+    if len(dims) > 2 and not op.option("keepNumDims", False):
+        flat = int(np.prod(dims[1:]))
+        if flat != kernel.shape[1]:
+            return opaque(op)
+        layer = op.t.draft.add("flatten", f"{op.name}_flatten", [layer], (flat,))
+    weights, rounding = op.weights(kernel.T)
+    op.add("dense", [layer], {"units": int(kernel.shape[0])}, weights, rounding)
+    return None
+
+
+def _pool(kind: str) -> Callable[[Op], None]:
+    def step(op: Op) -> None:
+        settings = {
+            "pool_size": [int(op.option("filterHeight")), int(op.option("filterWidth"))],
+            "strides": [int(op.option("strideH")), int(op.option("strideW"))], "padding": _padding(op),
+        }  # fmt: skip
+        op.add(kind, [op.source()], settings)
+
+    return step
+
+
+def _reshape(op: Op) -> None:
+    if len(op.shape) == 1 and len(op.in_shape()) > 2:
+        op.add("flatten", [op.source()])
+    else:
+        op.add("reshape", [op.source()], {"target_shape": list(op.shape)})
+
+
+def _softmax(op: Op) -> None:
+    if abs(float(op.option("beta", 1.0)) - 1) > 1e-6:
+        return opaque(op)
+    op.add("softmax", [op.source()])
+    return None
+
+
+def _binary(kind: str) -> Callable[[Op], None]:
+    def step(op: Op) -> None:
+        for which in (0, 1):
+            value = op.constant(which)
+            if value is not None and _scaled(op, kind, which, value):
+                return
+        op.add(kind, [op.source(0), op.source(1)])
+
+    return step
+
+
+def _scaled(op: Op, kind: str, which: int, value: Array) -> bool:
+    """A constant that is a number or a vector over channels becomes a scale layer."""
+    channels = op.shape[-1] if op.shape else 1
+    vector = np.asarray(value, np.float64).reshape(-1)
+    flat = value.ndim == 0 or all(dim == 1 for dim in value.shape[:-1])
+    if not flat or vector.size not in (1, channels) or (kind == "div" and which == 0):
+        return False
+    if op.in_shape(1 - which)[1:] != op.shape or kind not in ("add", "sub", "mul", "div"):
+        return False
+    vector = np.broadcast_to(vector, (channels,))
+    weights = {
+        "add": {"offset": vector},
+        "sub": {"scale": -np.ones(channels), "offset": vector}
+        if which == 0
+        else {"offset": -vector},
+        "mul": {"scale": vector},
+        "div": {"scale": 1 / vector},
+    }[kind]
+    op.add("scale", [op.source(1 - which)], weights=weights)
+    return True
+
+
+def _concat(op: Op) -> None:
+    rank = len(op.shape) + 1
+    axis = int(op.option("axis"))
+    op.add(
+        "concat", [op.t.layer(i) for i in op.inputs], {"axis": axis - rank if axis >= 0 else axis}
+    )
+
+
+def _reduce(kind: str) -> Callable[[Op], None]:
+    def step(op: Op) -> None:
+        axes = op.raw(1)
+        rank = len(op.in_shape())
+        if axes is None or any(axis % rank == 0 for axis in axes):
+            return opaque(op)
+        keep = bool(op.option("keepDims", False))
+        chosen = sorted(axis % rank for axis in axes)
+        if kind in ("mean", "max") and rank in (3, 4) and chosen == list(range(1, rank - 1)):
+            name = f"global_{'avg' if kind == 'mean' else 'max'}_pool{rank - 2}d"
+            op.add(name, [op.source()], {"keepdims": keep})
+        else:
+            op.add(kind, [op.source()], {"axis": [a - rank for a in chosen], "keepdims": keep})
+        return None
+
+    return step
+
+
+def _pad(op: Op) -> None:
+    flat = op.raw(1)
+    if flat is None or flat[0] or flat[1]:
+        return opaque(op)
+    pairs = [list(pair) for pair in np.reshape(flat, (-1, 2)).tolist()]
+    settings: dict[str, Any] = {"padding": pairs[1:]}
+    value = op.constant(2)
+    if value is not None and float(value.reshape(-1)[0]):
+        settings["value"] = float(value.reshape(-1)[0])
+    op.add("pad", [op.source()], settings)
+    return None
+
+
+def _resize(op: Op) -> None:
+    before, after = op.in_shape()[1:3], op.shape[:2]
+    corners = bool(op.option("alignCorners", False))
+    centres = bool(op.option("halfPixelCenters", False))
+    if op.kind == "RESIZE_BILINEAR":
+        op.add(
+            "resize_bilinear", [op.source()],
+            {"size": list(after), "align_corners": corners, "half_pixel_centers": centres},
+        )  # fmt: skip
+    elif not corners and all(a % b == 0 for a, b in zip(after, before, strict=True)):
+        size = [a // b for a, b in zip(after, before, strict=True)]
+        op.add("upsample", [op.source()], {"size": size, "interpolation": "nearest"})
+    else:
+        opaque(op)
+
+
+def _unary(kind: str, **settings: Any) -> Callable[[Op], None]:
+    return lambda op: op.add(kind, [op.source()], settings)
+
+
+def _leaky(op: Op) -> None:
+    op.add("leaky_relu", [op.source()], {"negative_slope": float(op.option("alpha", 0.2))})
+
+
+def _prelu(op: Op) -> None:
+    alpha = op.constant(1)
+    if alpha is None:
+        return opaque(op)
+    op.add("prelu", [op.source()], None, {"alpha": alpha})
+    return None
+
+
+def _transpose(op: Op) -> None:
+    perm = op.raw(1)
+    if perm is None or perm[0] != 0:
+        return opaque(op)
+    op.add("transpose", [op.source()], {"dims": perm[1:]})
+    return None
+
+
+def _strided_slice(op: Op) -> None:
+    begin, end, strides = op.raw(1), op.raw(2), op.raw(3)
+    if begin is None or end is None or strides is None or any(s < 0 for s in strides):
+        return opaque(op)
+    dims = op.in_shape()
+    masks = {n: int(op.option(n, 0)) for n in ("beginMask", "endMask", "ellipsisMask", "newAxisMask",
+                                               "shrinkAxisMask")}  # fmt: skip
+    if masks["ellipsisMask"] or masks["newAxisMask"] or masks["shrinkAxisMask"] & 1:
+        return opaque(op)
+    first, last = [], []
+    for axis, dim in enumerate(dims):
+        start = 0 if axis >= len(begin) or masks["beginMask"] >> axis & 1 else begin[axis]
+        stop = dim if axis >= len(end) or masks["endMask"] >> axis & 1 else end[axis]
+        if masks["shrinkAxisMask"] >> axis & 1:
+            stop = start + 1 if start != -1 else dim
+        low, high, _ = slice(start, stop).indices(dim)
+        first.append(low)
+        last.append(high)
+    steps = [*strides, *[1] * (len(dims) - len(strides))]
+    if first[0] or last[0] != dims[0]:
+        return opaque(op)
+    op.add("slice", [op.source()], {"begin": first[1:], "end": last[1:], "strides": steps[1:]})
+    return None
+
+
+def _slice(op: Op) -> None:
+    begin, size = op.raw(1), op.raw(2)
+    dims = op.in_shape()
+    if begin is None or size is None or begin[0] or size[0] not in (-1, dims[0]):
+        return opaque(op)
+    end = [d if s == -1 else b + s for b, s, d in zip(begin, size, dims, strict=True)]
+    op.add(
+        "slice",
+        [op.source()],
+        {"begin": begin[1:], "end": end[1:], "strides": [1] * (len(dims) - 1)},
+    )
+    return None
+
+
+def _split(op: Op) -> None:
+    axis = op.raw(0)
+    dims = op.in_shape(1)
+    if axis is None or axis[0] % len(dims) == 0:
+        return opaque(op)
+    at = axis[0] % len(dims)
+    start = 0
+    for tensor in (int(i) for i in op.operator.outputs):
+        shape = op.p.shape(tensor)
+        begin, end = [0] * len(dims), list(dims)
+        begin[at], end[at] = start, start + shape[at]
+        start += shape[at]
+        name = op.t.draft.add(
+            "slice", op.p.name(tensor), [op.source(1)], shape[1:],
+            {"begin": begin[1:], "end": end[1:], "strides": [1] * (len(dims) - 1)},
+            quantizer=op.p.quantizer(tensor),
+        )  # fmt: skip
+        op.t.bind(tensor, name)
+    return None
+
+
+def _quantize(op: Op) -> None:
+    op.add("quantize", [op.source()])
+
+
+def _dequantize(op: Op) -> None:
+    op.add("dequantize", [op.source()])
+
+
+def _matmul(op: Op) -> None:
+    kernel = op.constant(1)
+    flip = bool(op.option("adjY", False))
+    if kernel is not None and kernel.ndim == 2 and not op.option("adjX", False):
+        array = kernel.T if flip else kernel
+        rounding = {"kernel": op.p.quantizer(op.stored(1))}
+        op.add("dense", [op.source()], {"units": int(array.shape[1])}, {"kernel": array}, rounding)
+        return
+    settings = {"transpose_a": bool(op.option("adjX", False)), "transpose_b": flip}
+    op.add("matmul", [op.source(0), op.source(1)], settings)
+
+
+def _lstm(op: Op) -> None:
+    """Keras' LSTM after conversion; gates in the order input, forget, cell, output in both."""
+    extra = [
+        i
+        for i in (*range(9, 12), 16, 17, *range(20, 24))
+        if i < len(op.inputs) and op.inputs[i] >= 0
+    ]
+    kernels = [op.constant(i) for i in range(1, 9)]
+    if extra or any(k is None for k in kernels) or op.option("timeMajor", False) or (
+        float(op.option("cellClip", 0) or 0) or float(op.option("projClip", 0) or 0)
+        and not op.p.quantised
+    ):  # fmt: skip
+        if float(op.option("cellClip", 0) or 0) < 10 or extra or any(k is None for k in kernels):
+            return opaque(op)
+        if op.option("timeMajor", False) and op.in_shape()[1] != 1:
+            return opaque(op)
+    found = [np.asarray(k) for k in kernels]
+    biases = [op.constant(i) for i in range(12, 16)]
+    weights: dict[str, Any] = {
+        "kernel": np.concatenate(found[:4], 0).T, "recurrent_kernel": np.concatenate(found[4:], 0).T
+    }  # fmt: skip
+    if all(b is not None for b in biases):
+        weights["bias"] = np.concatenate([np.asarray(b) for b in biases])
+    per_gate = [op.p.quantizer(op.stored(i)) for i in range(1, 9)]
+    rounding = {"kernel": _joined(per_gate[:4]), "recurrent_kernel": _joined(per_gate[4:])}
+    settings = {
+        "units": int(found[0].shape[0]), "return_sequences": True, "go_backwards": False,
+        "activation": "tanh", "recurrent_activation": "sigmoid",
+    }  # fmt: skip
+    op.add("lstm", [op.source()], settings, weights, rounding)
+    return None
+
+
+def _joined(parts: Sequence[Quantizer | None]) -> Quantizer | None:
+    """The gates' quantisers in one: the bits of all, the scales gate by gate."""
+    first = parts[0]
+    if first is None or any(part is None for part in parts):
+        return None
+    scales = tuple(s for part in parts if part for s in part.scale or ())
+    zeros = tuple(z for part in parts if part for z in part.zero_point or ())
+    return Quantizer(
+        "affine", first.bits, first.signed, rounding=first.rounding, overflow="SAT", scale=scales,
+        zero_point=zeros, axis=-1,
+    )  # fmt: skip
+
+
+OPERATORS: dict[str, Callable[[Op], None]] = {
+    "CONV_2D": _conv,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "TRANSPOSE_CONV": _transpose_conv,
+    "FULLY_CONNECTED": _fully_connected,
+    "AVERAGE_POOL_2D": _pool("avg_pool2d"),
+    "MAX_POOL_2D": _pool("max_pool2d"),
+    "RESHAPE": _reshape,
+    "SQUEEZE": _reshape,
+    "EXPAND_DIMS": _reshape,
+    "SOFTMAX": _softmax,
+    "LOG_SOFTMAX": _unary("log_softmax"),
+    "ADD": _binary("add"),
+    "SUB": _binary("sub"),
+    "MUL": _binary("mul"),
+    "DIV": _binary("div"),
+    "MAXIMUM": _binary("maximum"),
+    "MINIMUM": _binary("minimum"),
+    "CONCATENATION": _concat,
+    "MEAN": _reduce("mean"),
+    "REDUCE_MAX": _reduce("max"),
+    "SUM": _reduce("sum"),
+    "PAD": _pad,
+    "PADV2": _pad,
+    "RESIZE_BILINEAR": _resize,
+    "RESIZE_NEAREST_NEIGHBOR": _resize,
+    "RELU": _unary("relu"),
+    "RELU6": _unary("relu", max_value=6.0),
+    "RELU_0_TO_1": _unary("relu", max_value=1.0),
+    "RELU_N1_TO_1": _unary("relu", min_value=-1.0, max_value=1.0),
+    "LEAKY_RELU": _leaky,
+    "PRELU": _prelu,
+    "ELU": _unary("elu", alpha=1.0),
+    "LOGISTIC": _unary("sigmoid"),
+    "TANH": _unary("tanh"),
+    "HARD_SWISH": _unary("hard_silu"),
+    "GELU": _unary("gelu"),
+    "EXP": _unary("exponential"),
+    "TRANSPOSE": _transpose,
+    "STRIDED_SLICE": _strided_slice,
+    "SLICE": _slice,
+    "SPLIT": _split,
+    "QUANTIZE": _quantize,
+    "DEQUANTIZE": _dequantize,
+    "BATCH_MATMUL": _matmul,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
+}
