@@ -97,6 +97,11 @@ def test_each_shipped_target_is_complete_and_sourced(name: str) -> None:
     jsonschema.validate(yaml.safe_load((SHIPPED / f"{name}.yaml").read_text()), targets.schema())
 
 
+def test_the_schema_for_editors_is_up_to_date() -> None:
+    shipped = SHIPPED.parent / "docs" / "target.schema.json"
+    assert json.loads(shipped.read_text()) == targets.schema()
+
+
 def test_no_two_sections_share_a_figure_s_name() -> None:
     """`unknown` goes by the figure's name alone."""
     from edgeflow import targetfile

@@ -206,6 +206,16 @@ def test_latency_bands_hold_on_boards_left_out(data_root: Path) -> None:
     assert min(b["within"] / b["rows"] for b in found["boards"].values()) >= 0.8
 
 
+def test_the_page_says_the_errors_that_were_seen() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "targets.md").read_text()
+    latency = energy.coefficients()["latency"]
+    seen = latency["held_out"]
+    assert f"factor {latency['factor']:.1f} " in page
+    assert f"{seen['within']} of {seen['rows']} rows within the band" in page
+    assert f"median factor {seen['median_factor']:.2f}" in page
+    assert f"within {energy.coefficients()['power']['factor']}" in page
+
+
 def rows(data_root: Path) -> list[dict[str, str]]:
     with (data_root / "ground_truth" / "mlperf_tiny_energy.csv").open(newline="") as stream:
         return list(csv.DictReader(stream))
