@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.tflite.plan_job import SCALING, Affine, Kernel, Plan, arrays, fused_into_next
+from edgeflow.backends.tflite.plan_job import (
+    PASSIVE,
+    SCALING,
+    Affine,
+    Kernel,
+    Plan,
+    arrays,
+    fused_into_next,
+)
 from edgeflow.frontends.folder_job import clean_name
 from edgeflow.frontends.keras_build_job import Function
 from edgeflow.network import Layer, Network
@@ -61,6 +69,10 @@ def function(
                     continue
                 if layer.name in plan.emitted:
                     affine = plan.activations[layer.name]
+                    before = plan.activations.get(layer.inputs[0]) if layer.inputs else None
+                    if layer.kind in PASSIVE and before is not None:
+                        # Moving values keeps the scale; a second rounding then changes it.
+                        values[layer.name] = _fake_quant(values[layer.name], before)
                     values[layer.name] = _fake_quant(values[layer.name], affine)
                 if not fused_into_next(network, layer):
                     values[layer.name] = _shaped(layer, values[layer.name])

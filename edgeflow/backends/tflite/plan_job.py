@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgeflow.frontends.fold_job import FOLDABLE, fold_batch_norm
 from edgeflow.frontends.fold_job import _affine as _affine_of
-from edgeflow.frontends.fold_job import fold_batch_norm
-from edgeflow.network import Layer, Network, Quantizer
+from edgeflow.network import Layer, Network
 
 PASSIVE = frozenset(
     """flatten reshape transpose pad crop slice upsample max_pool1d max_pool2d
@@ -90,48 +90,69 @@ def fold(
 ) -> tuple[Network, dict[str, np.ndarray], dict[str, str]]:
     """The Network with its batch norms folded, its arrays, and which layer each went into.
 
-    A fixed-point kernel is folded too: each output channel keeps its own grid, times a factor,
-    and `kernel` finds that grid again.
+    A quantised kernel is folded too: each output channel keeps its own grid, times a factor, and
+    `kernel` finds that grid again.
     """
     plain = []
     for layer in network:
-        roles = {
-            role: weight
-            if weight.quantizer is None or weight.quantizer.kind == "affine"
-            else replace(weight, quantizer=None)
-            for role, weight in layer.weights.items()
-        }
+        roles = layer.weights
+        if _before_norm(network, layer):
+            roles = {role: replace(weight, quantizer=None) for role, weight in roles.items()}
         plain.append(replace(layer, weights=roles))
-    merged, arrays = fold_batch_norm(network.with_layers(tuple(plain)), weights)
+    merged, values = fold_batch_norm(network.with_layers(tuple(plain)), weights)
     into: dict[str, str] = {}
     for layer in network:
         if layer.name not in merged.by_name:
             into[layer.name] = into.get(layer.inputs[0], layer.inputs[0])
-    return merged, arrays, into
+    return merged, values, into
+
+
+def _before_norm(network: Network, layer: Layer) -> bool:
+    """Whether only a batch norm reads the layer, so that it will be folded."""
+    kinds = [following.kind for following in network.consumers[layer.name]]
+    return (
+        layer.kind in FOLDABLE
+        and layer.quantizer is None
+        and layer.name not in network.outputs
+        and kinds in (["batch_norm"], ["scale"])
+    )
 
 
 def fused_into_next(network: Network, layer: Layer) -> bool:
-    """Whether the layer's output exists only inside the next one's: a relu or a quantiser."""
+    """Whether the layer's output exists only inside the relu that follows."""
     following = network.consumers[layer.name]
-    if len(following) != 1 or layer.name in network.outputs or layer.quantizer is not None:
-        return False
-    then = following[0]
-    if layer.kind in FUSED:
-        return then.kind == "relu" or (then.kind == "quantize" and then.quantizer is not None)
-    return layer.kind == "relu" and then.kind == "quantize" and then.quantizer is not None
+    return (
+        layer.kind in FUSED
+        and layer.name not in network.outputs
+        and [then.kind for then in following] == ["relu"]
+        and given(network, layer) is None
+    )
+
+
+def given(network: Network, layer: Layer) -> Affine | None:
+    """The trained quantiser of a layer's output: its own, or that of the layer which alone reads
+    it and only moves or rounds its values."""
+    own = _affine(layer)
+    if own is not None or layer.quantizer is not None or layer.kind in FIXED:
+        return own
+    following = network.consumers[layer.name]
+    if len(following) == 1 and following[0].kind in PASSIVE and layer.name not in network.outputs:
+        return given(network, following[0])
+    return None
 
 
 def missing(network: Network) -> list[str]:
     """The layers whose range is in no quantiser and has to be measured on data."""
-    found = []
-    known: set[str] = set()
-    for layer in network:
-        shares = layer.kind in PASSIVE | AVERAGES and layer.inputs
-        if _affine(layer) is not None or layer.kind in FIXED or fused_into_next(network, layer):
-            known.add(layer.name)
-        elif not shares and layer.kind != "constant":
-            found.append(layer.name)
-    return found
+    return [
+        layer.name
+        for layer in network
+        if given(network, layer) is None
+        and layer.kind not in FIXED
+        and layer.kind != "constant"
+        and not (layer.kind in PASSIVE | AVERAGES and layer.inputs)
+        and not fused_into_next(network, layer)
+        and not _before_norm(network, layer)
+    ]
 
 
 def make(
@@ -152,13 +173,12 @@ def make(
     for layer in network:
         if layer.kind in KERNELS | SCALING:
             kernels[layer.name] = kernel(layer, arrays(layer, weights)[0])
-        given = _affine(layer)
+        trained = given(network, layer)
         before = activations.get(layer.inputs[0]) if layer.inputs else None
-        if given is not None:
-            if layer.kind in PASSIVE and given == before:
-                activations[layer.name] = given
+        if trained is not None:
+            activations[layer.name] = trained
+            if layer.kind in PASSIVE and trained == before:
                 continue
-            activations[layer.name] = given
         elif fused_into_next(network, layer):
             continue
         elif layer.kind in FIXED:
@@ -187,38 +207,31 @@ def from_range(low: float, high: float) -> Affine:
 
 
 def _affine(layer: Layer) -> Affine | None:
-    """The layer's own quantiser in int8; None where it has none that int8 can hold."""
-    quantizer = layer.quantizer
-    if quantizer is None:
-        return None
-    if (
-        quantizer.kind == "affine"
-        and quantizer.scale
-        and len(quantizer.scale) == 1
-        and quantizer.bits == 8
-    ):
-        zero = (quantizer.zero_point or (0,))[0]
-        return Affine(quantizer.scale[0], zero if quantizer.signed else zero - 128)
-    if quantizer.kind == "fixed":
-        return _fixed(quantizer)
-    return None
+    """The layer's own quantiser in int8; None where it has none that int8 can hold.
 
-
-def _fixed(quantizer: Quantizer) -> Affine | None:
-    """A fixed-point quantiser: a power-of-two scale, the top of its range at q = 127.
-
-    With fewer than 8 bits the zero point moves so that int8 saturates where the quantiser does:
-    no operation is needed for it. A signed one's lower end takes a maximum.
+    The top of its range is put at q = 127. With fewer than 8 bits the zero point moves so that
+    int8 saturates where the quantiser does: no operation is needed for it. The lower end takes a
+    maximum, but for a relu, which stops at 0 by itself.
     """
-    bits, integer = quantizer.bits, quantizer.integer
-    if integer is None or bits != int(bits) or integer != int(integer) or bits > 8:
+    quantizer = layer.quantizer
+    if quantizer is None or quantizer.bits != int(quantizer.bits) or quantizer.bits > 8:
         return None
-    scale = 2.0 ** (integer + quantizer.signed - bits)
-    top = 2 ** int(bits - quantizer.signed) - 1
-    lowest = -top - 1 + quantizer.narrow if quantizer.signed else 0
-    zero = 127 - top
-    floor = lowest * scale if quantizer.signed and -128 - zero < lowest else None
-    return Affine(scale, zero, floor)
+    signed, bits, zero = quantizer.signed, int(quantizer.bits), 0
+    if quantizer.kind == "affine" and quantizer.scale and len(quantizer.scale) == 1:
+        scale = quantizer.scale[0]
+        zero = (quantizer.zero_point or (0,))[0]
+    elif quantizer.kind == "fixed" and quantizer.integer == int(quantizer.integer or 0):
+        scale = 2.0 ** (quantizer.integer + signed - bits)
+    else:
+        return None
+    top = 2 ** (bits - signed) - 1
+    lowest = -top - 1 + quantizer.narrow if signed else 0
+    moved = 127 - (top - zero)
+    if not -128 <= moved <= 127:
+        return None
+    stops = layer.kind == "relu" and lowest == zero
+    floor = (lowest - zero) * scale if lowest - zero > -128 - moved and not stops else None
+    return Affine(scale, moved, floor)
 
 
 def arrays(layer: Layer, weights: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
@@ -233,27 +246,32 @@ def arrays(layer: Layer, weights: Mapping[str, np.ndarray]) -> tuple[np.ndarray,
 
 
 def kernel(layer: Layer, values: np.ndarray) -> Kernel:
-    """The scales of a layer's kernel: trained ones, else the grid on which its values lie.
+    """The scales of a layer's kernel: trained 8-bit ones, else the grid on which its values lie.
 
     A dense layer keeps one scale where one holds all its values (TFLite's own form); others have
     one per output channel. Where no grid of 255 steps holds them, the largest value is at 127.
+    A grid of few steps is divided by a power of two: the bias, whose step is the input's times
+    the kernel's, then keeps its precision.
     """
     quantizer = layer.weights["kernel"].quantizer if "kernel" in layer.weights else None
     if quantizer is not None and quantizer.kind == "affine" and quantizer.scale:
         scales = np.asarray(quantizer.scale, np.float64)
         columns = channels(layer, values) if len(scales) > 1 else values.reshape(-1, 1)
         q = columns / scales
-        return Kernel(tuple(quantizer.scale), bool(np.abs(q - np.round(q)).max(initial=0) < 1e-3))
+        exact = bool(np.abs(q - np.clip(np.round(q), -127, 127)).max(initial=0) < 1e-3)
+        if exact and quantizer.bits < 8:
+            scales = scales / 2.0 ** np.floor(np.log2(127 / max(1, np.abs(q).max(initial=1))))
+        return Kernel(tuple(float(scale) for scale in scales), exact)
     if layer.kind == "dense":
         whole = grid(values.reshape(-1))
         if whole is not None:
             return Kernel((whole,), True)
-    scales_found, exact = [], True
+    found, exact = [], True
     for column in channels(layer, values).T:
         step = grid(column)
         exact = exact and step is not None
-        scales_found.append(step or float(np.abs(column).max()) / 127)
-    return Kernel(tuple(scales_found), exact, trained=exact)
+        found.append(step or float(np.abs(column).max()) / 127)
+    return Kernel(tuple(found), exact, trained=exact)
 
 
 def channels(layer: Layer, values: np.ndarray) -> np.ndarray:
@@ -264,7 +282,8 @@ def channels(layer: Layer, values: np.ndarray) -> np.ndarray:
 
 
 def grid(values: np.ndarray) -> float | None:
-    """The largest step of which all values are a multiple, none beyond 127 steps; None without.
+    """A step of which all values are a multiple, the largest between 64 and 127 steps; None
+    where there is no such step.
 
     Each value is allowed 1e-5 of the largest: the rounding of float32 weights that were folded.
     """
@@ -275,17 +294,5 @@ def grid(values: np.ndarray) -> float | None:
     for steps in range(1, 128):
         q = parts * steps
         if np.abs(q - np.round(q)).max() <= 1e-5 * steps:
-            return largest / steps
+            return float(largest / steps / 2 ** math.floor(math.log2(127 / steps)))
     return None
-
-
-def reaches(low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
-    """A range as plain floats.
-
-    Raises:
-        ValueError: it is not finite.
-    """
-    pair = float(low), float(high)
-    if not all(math.isfinite(v) for v in pair):
-        raise ValueError("a layer's outputs are not finite")
-    return pair
