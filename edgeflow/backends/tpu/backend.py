@@ -167,9 +167,10 @@ def tolerance(network: Network, options: Mapping[str, Any], scale: float) -> Tol
     scale = scale or 1.0
     if options["precision"] == "bfloat16":
         return Tolerance(
-            0.1 * scale,
+            (0.25 if quantised else 0.1) * scale,
             0.95,
-            "operands of products are rounded to bfloat16 (8 significant bits)",
+            "operands of products are rounded to bfloat16 (8 significant bits)"
+            + (", and quantisers then round some to another level" if quantised else ""),
         )
     if quantised:
         return Tolerance(

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from edgeflow.backends.tpu.checks import activation_bytes, weight_bytes
 from edgeflow.backends.tpu.generations import GENERATIONS
+from edgeflow.estimate import energy
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
 from edgeflow.targets import Target
@@ -25,8 +26,6 @@ generations whose clock is derived, were not compared with any measurement)."""
 LAUNCH_S: Final = 200e-6
 """At most so long does the host take to start a graph and to fetch its result (PCIe, driver):
 tens of microseconds in general; an assumption, in the upper end of the band only."""
-
-POWERED: Final = ("power", "chip_power", "energy_per_inference", "chip_energy_per_inference")
 
 
 def estimates(
@@ -70,7 +69,7 @@ def estimates(
             for name, unit in _OF_COMPILER.items()
             if name != "activation_memory"
         }
-    return found | _power(target, found, batch)
+    return found | energy.tpu_energy(target, found["latency"], batch)
 
 
 _OF_COMPILER: Final = {
@@ -144,44 +143,3 @@ def _reported(ahead: Mapping[str, Any], name: str, unit: str, said: str) -> Esti
     if value is None or value < 0:
         return unknown(unit, "the compiler does not say", "synthesised")
     return Estimate.exact(value, unit, "synthesised", said)
-
-
-def _power(target: Target, found: Mapping[str, Estimate], batch: int) -> dict[str, Estimate]:
-    """Chip power as published, and the energy of one input while the chip runs its batch."""
-    board = target.unknown.get("board_active") or (
-        "no figure of a host with its TPUs is published; see chip_power"
-    )
-    result = {"power": unknown("W", board), "energy_per_inference": unknown("J", board)}
-    chip = target.power.get("chip_active")
-    if chip is None:
-        reason = target.unknown.get("chip_active") or (
-            f"no power of a {target.title or target.name} is published"
-        )
-        return result | {
-            "chip_power": unknown("W", reason),
-            "chip_energy_per_inference": unknown("J", reason),
-        }
-    idle = target.power.get("chip_idle") or target.power.get("chip_static")
-    low = min(chip.low or chip.value, idle.value if idle else chip.value)
-    tdp = target.power.get("chip_tdp")
-    high = chip.high or (tdp.value if tdp else chip.value)
-    source = target.sources.get(chip.source, chip.source)
-    power = Estimate(chip.value, low, max(high, chip.value), "W", "model", source)
-    result["chip_power"] = power
-    latency = found["latency"]
-    if latency.value is None or latency.low is None or latency.high is None:
-        reason = f"latency is not known: {latency.reason}"
-        return result | {"chip_energy_per_inference": unknown("J", reason)}
-    assert power.value is not None
-    assert power.low is not None
-    assert power.high is not None
-    return result | {
-        "chip_energy_per_inference": Estimate(
-            power.value * latency.value / batch,
-            power.low * latency.low / batch,
-            power.high * latency.high / batch,
-            "J",
-            "model",
-            f"chip power x latency / batch; power: {source}",
-        )
-    }

@@ -149,7 +149,7 @@ def simulate(
     for start in range(0, len(x), batch):
         part = x[start : start + batch]
         full = np.concatenate([part, np.zeros((batch - len(part), *part.shape[1:]), part.dtype)])
-        found.append(np.asarray(run(full)[0], np.float32)[: len(part)])
+        found.append(_joined(run(full))[: len(part)])
         if start % (batch * 64) == 0:
             progress(start, len(x), "StableHLO on CPU")
     np.savez(output / "outputs.npz", y=np.concatenate(found))
@@ -163,6 +163,14 @@ def simulate(
         "resolver": None,
         "inputs": len(x),
     }
+
+
+def _joined(outputs: tuple[Any, ...]) -> np.ndarray:
+    """One output as it is; several flattened and joined, as golden vectors hold them."""
+    arrays = [np.asarray(output, np.float32) for output in outputs]
+    if len(arrays) == 1:
+        return arrays[0]
+    return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
 
 
 def _traced(golden: Path) -> int:

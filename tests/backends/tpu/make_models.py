@@ -94,9 +94,20 @@ def embedded():
     return keras.Model(inputs, k.Dense(2, activation="softmax")(x))
 
 
+def two_outputs():
+    inputs = k.Input((4, 4, 2))
+    x = k.Conv2D(3, 3)(inputs)
+    return keras.Model(inputs, [k.Flatten()(x), k.GlobalAveragePooling2D()(x)])
+
+
+BUILDERS = (
+    convolutions, convolutions_1d, pools_and_shapes, merges, recurrent, embedded, two_outputs,
+)  # fmt: skip
+
+
 def main(folder: Path) -> None:
     random = np.random.default_rng(0)
-    for build in (convolutions, convolutions_1d, pools_and_shapes, merges, recurrent, embedded):
+    for build in BUILDERS:
         keras.utils.set_random_seed(1)
         model = build()
         for variable in model.weights:  # no zeros and ones: each weight must matter

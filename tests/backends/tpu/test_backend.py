@@ -97,7 +97,7 @@ def test_estimates_without_the_compiler_are_null_with_the_reason():
 
 
 def test_estimates_with_the_compilers_figures():
-    power = {"chip_active": Figure(170, "paper", 90, 192)}
+    power = {"chip_active": Figure(170, "paper", 90, 192), "board_active": None}
     target = networks.tpu(power=power, sources={"paper": "Jouppi 2023"})
     found = BACKEND.estimate(networks.small()[0], target, OPTIONS, None, {"ahead": AHEAD})
     latency = found["latency"]
@@ -108,7 +108,8 @@ def test_estimates_with_the_compilers_figures():
     assert found["hbm_footprint"].value == 100
     energy = found["chip_energy_per_inference"]
     assert energy.value == pytest.approx(170 * latency.value / 4)
-    assert energy.low == pytest.approx(90 * latency.low / 4)
+    assert energy.low < 90 * latency.value / 4
+    assert energy.high > 192 * latency.value / 4
     assert "Jouppi 2023" in energy.source
 
 

@@ -22,7 +22,7 @@ networks = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(networks)
 
 MODELS = (
-    "convolutions", "convolutions_1d", "pools_and_shapes", "merges", "recurrent", "embedded",
+    "convolutions", "convolutions_1d", "pools_and_shapes", "merges", "recurrent", "embedded", "two_outputs",
 )  # fmt: skip
 
 
