@@ -57,6 +57,7 @@ class Row:
     architecture: str
     cores: int
     network: str
+    macs: float
     rate: float
 
     @property
@@ -78,7 +79,16 @@ def latency_rows(data: Path) -> list[Row]:
                 float(item["latency_ms"]) * 1e-3 * float(item["clock_mhz"]) * 1e6
             )
             board = item["board"].upper()
-            rows.append(Row(board, MCU_CORES[item["soc"][:7]], 1, item["benchmark"], rate))
+            rows.append(
+                Row(
+                    board,
+                    MCU_CORES[item["soc"][:7]],
+                    1,
+                    item["benchmark"],
+                    float(item["model_macs"]),
+                    rate,
+                )
+            )
     for item in _table(data, "stm32_latency.csv"):
         if item["macs"] and item["format"].lower() == "int8":
             cores = int(item["engine"].split()[0]) if item["engine"] else 1
@@ -86,9 +96,20 @@ def latency_rows(data: Path) -> list[Row]:
             seconds = float(item["inference_time_ms"]) * 1e-3
             rate = float(item["macs"]) / (seconds * clock * cores)
             board = item["board"]
-            rows.append(Row(board, BOARD_CORES[board], cores, item["model"].strip(), rate))
+            rows.append(
+                Row(
+                    board,
+                    BOARD_CORES[board],
+                    cores,
+                    item["model"].strip(),
+                    float(item["macs"]),
+                    rate,
+                )
+            )
     for board, architecture, cores, mhz, network, macs, seconds in PUBLISHED:
-        rows.append(Row(board, architecture, cores, network, macs / (seconds * mhz * 1e6 * cores)))
+        rows.append(
+            Row(board, architecture, cores, network, macs, macs / (seconds * mhz * 1e6 * cores))
+        )
     return rows
 
 
@@ -238,6 +259,7 @@ def calibrate(data: Path) -> dict[str, Any]:
                 name: _rounded(mean_rate([r for r in rows if r.family == name]))
                 for name in sorted({r.family for r in rows})
             },
+            "least_macs": min(row.macs for row in micro),
             # Three Linux boards, each of an architecture of its own, leave none to validate a known
             # one: it takes the microcontrollers' factor.
             "factor": _rounded(factor(leave_boards_out(micro))),

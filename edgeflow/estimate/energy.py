@@ -42,9 +42,10 @@ STATIC_FACTOR: Final = 3.0
 REFERENCE_STATIC: Final = (0.139, 53200)
 """Static power (W) and LUTs of the XC7Z020 (Vivado reports, see targets/pynq-z2.yaml)."""
 
-LINUX_OVERHEAD_S: Final = (100e-6, 10e-6)
-"""Added to the upper end under Linux: per call, and per layer (an assumption; interpreters' own
-work is not in the rates)."""
+LINUX_CALL_S: Final = (20e-6, 0.0, 100e-6)
+LINUX_LAYER_S: Final = (2e-6, 0.0, 10e-6)
+"""An interpreter's own work under Linux, which the rates do not hold: value, low, high, per call
+and per layer. An assumption; it matters for networks of less than about a million MACs."""
 
 
 @cache
@@ -106,19 +107,18 @@ def latency_from_macs(
         factor = table["factor_other_architecture"]
         basis = f"{family} processors at {value:g} int8 MAC/cycle/core (not this architecture)"
     seconds = macs / (value * cores * target.clock_mhz * 1e6)
-    extra = 0.0
+    found = [seconds, seconds / factor, seconds * factor]
+    words = f"{basis}, {cores} core{'s' if cores > 1 else ''} at {target.clock_mhz:g} MHz"
     if target.kind == "linux_board":
-        per_call, per_layer = LINUX_OVERHEAD_S
-        extra = per_call + per_layer * len(network.layers)
-    used = f"{cores} core{'s' if cores > 1 else ''}"
-    return Estimate(
-        seconds,
-        seconds / factor,
-        seconds * factor + extra,
-        "s",
-        "model",
-        f"{basis}, {used} at {target.clock_mhz:g} MHz; {table['source']}",
-    )
+        layers = len(network.layers)
+        for index in range(3):
+            found[index] += LINUX_CALL_S[index] + layers * LINUX_LAYER_S[index]
+        words += f", and {found[0] - seconds:.2g} s assumed for the interpreter's own work"
+    elif macs < table["least_macs"]:
+        found[2] *= table["least_macs"] / macs
+        words += f"; smaller than any measured network ({table['least_macs']:,.0f} MACs), so the "
+        words += "upper end is that network's"
+    return Estimate(found[0], found[1], found[2], "s", "model", f"{words}; {table['source']}")
 
 
 def times(one: Estimate, other: Estimate, unit: str, source: str) -> Estimate:

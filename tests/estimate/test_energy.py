@@ -63,9 +63,23 @@ def test_latency_is_macs_over_rate_and_clock() -> None:
     assert found.value is not None
     assert found.low is not None
     assert found.value / found.low == pytest.approx(energy.coefficients()["latency"]["factor"])
-    four = energy.latency_from_macs(network(1_000_000), targets.load("raspberry-pi-4"), cores=4)
-    one = energy.latency_from_macs(network(1_000_000), targets.load("raspberry-pi-4"))
-    assert one.value == pytest.approx(4 * (four.value or 0))
+    four = energy.latency_from_macs(network(10**12), targets.load("raspberry-pi-4"), cores=4)
+    one = energy.latency_from_macs(network(10**12), targets.load("raspberry-pi-4"))
+    assert one.value == pytest.approx(4 * (four.value or 0), rel=1e-3)
+
+
+def test_tiny_networks_are_not_taken_for_instant() -> None:
+    """Their own arithmetic is not what takes the time."""
+    pi = energy.latency_from_macs(network(64, layers=8), targets.load("raspberry-pi-4"))
+    assert 1e-5 < (pi.value or 0) < 1e-4 < (pi.high or 0)
+    assert "interpreter" in pi.source
+    target = targets.load("nucleo-l4r5zi")
+    tiny = energy.latency_from_macs(network(64), target)
+    least = energy.latency_from_macs(
+        network(int(energy.coefficients()["latency"]["least_macs"])), target
+    )
+    assert tiny.high == pytest.approx(least.high)
+    assert (tiny.value or 0) < (least.value or 0)
 
 
 def test_latency_is_wider_for_an_unmeasured_architecture() -> None:
