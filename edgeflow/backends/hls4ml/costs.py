@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgeflow.estimate import energy
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
 from edgeflow.targets import Target
@@ -19,7 +20,7 @@ SPREAD = {"lut": 2.0, "ff": 2.0, "dsp": 1.1, "bram_18k": 1.3, "uram": 1.1}
 
 def estimates(
     network: Network,
-    target: Target,  # noqa: ARG001 - power will read it
+    target: Target,
     clock_mhz: float | None,
     compiled: Path | None,
     report: Mapping[str, Any] | None,
@@ -35,7 +36,8 @@ def estimates(
         "model_size": Estimate.exact(totals.weight_bytes, "B", "model", "weights in the bitstream, at their own precisions"),
     }  # fmt: skip
     del compiled
-    return found | (from_report(report, clock_mhz) if report else _unknown())
+    found |= from_report(report, clock_mhz) if report else _unknown()
+    return found | energy.fpga_power(target, network, clock_mhz, found, found["latency"])
 
 
 def _unknown() -> dict[str, Estimate]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow.backends.tflite import support
-from edgeflow.estimate.quantity import Estimate, unknown
+from edgeflow.estimate import energy
+from edgeflow.estimate.quantity import Estimate
 from edgeflow.network import Network
 from edgeflow.targets import Target
 
@@ -41,9 +42,6 @@ def estimate(
         found["model_size"] = Estimate(
             weights + 10_000, weights, weights * 1.1 + 60_000, "B", "model", "weights and a graph"
         )
-    for name, unit in (
-        ("latency", "s"), ("power", "W"), ("chip_power", "W"),
-        ("energy_per_inference", "J"), ("chip_energy_per_inference", "J"),
-    ):  # fmt: skip
-        found[name] = unknown(unit, "no figures for this yet")
+    found["latency"] = energy.latency_from_macs(network, target, precision)
+    found |= energy.board_energy(target, found["latency"])
     return found
