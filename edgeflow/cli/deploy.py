@@ -25,15 +25,26 @@ def deploy(
 
     The measured latency goes into the report, beside the estimate.
     """
+    import getpass
     import json as json_module
+    import sys
 
     from edgeflow.deploy.ssh import deploy as deploy_over_ssh
 
     outcome = deploy_over_ssh(
-        folder, target, host, identity=identity, known_hosts=known_hosts, python=python
+        folder,
+        target,
+        host,
+        identity=identity,
+        known_hosts=known_hosts,
+        python=python,
+        ask=getpass.getpass if sys.stdin.isatty() else None,
     )
     if json:
         print(json_module.dumps(outcome, indent=1))
         return
-    for name, value in outcome.items():
-        print(f"{name}: {value}")
+    from rich.console import Console
+
+    from edgeflow.report.terminal import render_deployment
+
+    render_deployment(outcome, Console())

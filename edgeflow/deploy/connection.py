@@ -275,18 +275,33 @@ def _key(path: Path, ask: Callable[[str], str] | None) -> paramiko.PKey:
 
 
 def _load_known_hosts(client: paramiko.SSHClient, known_hosts: Path | None) -> None:
-    chosen = (
-        [known_hosts]
-        if known_hosts
-        else [Path("~/.ssh/known_hosts").expanduser(), SYSTEM_KNOWN_HOSTS]
-    )
-    for path in chosen:
+    """Load the known keys; broken lines are passed over, revoked keys are not known."""
+    import paramiko
+    from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
+
+    usual = [path for path in (USER_KNOWN_HOSTS.expanduser(), SYSTEM_KNOWN_HOSTS) if path.exists()]
+    entries: list[HostKeyEntry] = []
+    revoked: list[paramiko.PKey] = []
+    for path in [known_hosts] if known_hosts else usual:
         try:
-            client.load_system_host_keys(str(path)) if path.exists() or known_hosts else None
+            text = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             raise InputError(
                 f"cannot read the known hosts: {error.strerror}", where=str(path)
             ) from None
+        for line in text.splitlines():
+            marker, _, rest = line.strip().partition(" ")
+            with contextlib.suppress(InvalidHostKey, paramiko.SSHException, ValueError):
+                entry = HostKeyEntry.from_line(rest if marker == "@revoked" else line.strip())
+                if entry is not None and entry.key is not None:
+                    if marker == "@revoked":
+                        revoked.append(entry.key)
+                    else:
+                        entries.append(entry)
+    for entry in entries:
+        if entry.key is not None and entry.key not in revoked:
+            for name in entry.hostnames or ():
+                client.get_host_keys().add(name, entry.key.get_name(), entry.key)
 
 
 def _known_name(address: Address) -> str:

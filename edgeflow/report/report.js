@@ -53,10 +53,4 @@
     for (const one of opened) one.open = false;
     draw(dark.matches);
   });
-  for (const one of document.querySelectorAll("details")) {
-    one.addEventListener("toggle", () => {
-      if (typeof Plotly === "undefined" || !one.open) return;
-      for (const place of one.querySelectorAll(".chart")) Plotly.Plots.resize(place);
-    });
-  }
 })();

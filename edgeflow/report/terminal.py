@@ -83,6 +83,27 @@ def render_estimates(targets: Record, console: Console) -> None:
             console.print(Text(f"{name}: cannot be compiled: {problem}", style="bold red"))
 
 
+def render_deployment(found: Record, console: Console) -> None:
+    """Print what a board answered (`edgeflow.deploy.ssh.deploy`)."""
+    from rich.text import Text
+
+    times, machine, default = found["latency"], found["machine"], found["default_kernels"]
+    spread = f"{units.si(times['p10'], 's')} to {units.si(times['p90'], 's')}"
+    lines = [
+        f"board     {found['host']}: {machine['board'] or machine['architecture']}, "
+        f"{machine['cores']} cores, Python {machine['python']}",
+        f"runtime   {found['runtime']} {found['version']}",
+        f"outputs   {'as expected' if found['passed'] else 'NOT as expected'} on "
+        f"{found['inputs']:,} inputs (reference kernels): {found['explanation']}",
+        f"          default kernels: {units.percent(default['equal'])} equal, the class agrees on "
+        f"{units.percent(default['agreement'])}",
+        f"latency   {units.si(times['median'], 's')}: median of {times['repetitions']:,} "
+        f"inferences on {found['threads']} thread(s); 10th to 90th percentile {spread}",
+    ]
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+
+
 def _print_costs(targets: Record, console: Console) -> None:
     from rich.text import Text
 

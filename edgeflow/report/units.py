@@ -54,7 +54,7 @@ def si(value: float | None, unit: str, digits: int = 3) -> str:
     """
     if value is None:
         return NONE
-    symbol = "" if unit == "1" else unit
+    symbol = unit.removeprefix("1")
     if _counted(unit) and abs(value) < 10_000:
         return f"{_count(value, digits)} {symbol}".rstrip()
     step = _step(value, digits)
@@ -75,12 +75,14 @@ def band(estimate: Mapping[str, Any], digits: int = 2) -> str:
     step = _step(value or high, digits)
     if all(end == 0 or 1e-2 <= abs(end) / 1000.0**step < 1e4 for end in (low, high)):
         numbers = "–".join(_significant(end / 1000.0**step, digits) for end in (low, high))
-        return f"{numbers} {PREFIXES[step]}{'' if _counted(unit) else unit}".rstrip()
+        return (
+            f"{numbers} {PREFIXES[step]}{'' if _counted(unit) else unit.removeprefix('1')}".rstrip()
+        )
     return f"{si(low, unit, digits)} – {si(high, unit, digits)}"
 
 
 def _counted(unit: str) -> bool:
-    return unit.split("/", maxsplit=1)[0] in COUNTS or unit.startswith("BRAM")
+    return unit in COUNTS or unit.startswith("BRAM")
 
 
 def _count(value: float, digits: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import socket
 import subprocess
@@ -13,9 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from edgeflow import toolchains
 from edgeflow.deploy.ssh import deploy
 from edgeflow.errors import DataError, DeployError, InputError
+from edgeflow.report.terminal import render_deployment
 
 QUICK = {"repetitions": 30, "warm_up": 2}
 Reader = Callable[[], dict[str, Any]]
@@ -66,6 +70,24 @@ def test_an_int8_model_answers_to_the_bit(
     assert "On the board" in (report / "report.html").read_text()
     assert read()["targets"]["float"] == before["targets"]["float"]
     assert list(board.home.iterdir()) == []
+
+
+def test_litert_on_the_board(board: Any, report: Path) -> None:
+    """Its kernels may round otherwise than tflite-runtime's, which made the golden outputs."""
+    python = str(toolchains.ensure(toolchains.get("keras")))
+    found = deploy(report, "int8", board.host, python=python, **board.keys(), **QUICK)
+    assert found["passed"]
+    assert found["runtime"] == "litert"
+    assert found["tolerance"]["absolute"] > 0
+    assert "tflite-runtime 2.14.0, whose kernels may round" in found["tolerance"]["reason"]
+    stream = io.StringIO()
+    render_deployment(found, Console(file=stream, width=80))
+    for words in (
+        f"runtime   litert {found['version']}",
+        "as expected on 120 inputs",
+        "median of 30",
+    ):
+        assert words in stream.getvalue()
 
 
 def test_a_float_model(board: Any, board_python: str, report: Path) -> None:
@@ -146,6 +168,45 @@ def test_a_changed_host_key_is_refused(board: Any, report: Path, tmp_path: Path)
     with pytest.raises(DeployError, match="host key of the board has changed") as caught:
         deploy(report, "int8", board.host, identity=board.identity, known_hosts=known)
     assert "ssh-keygen -R" in str(caught.value)
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+def test_odd_lines_among_the_known_hosts(
+    board: Any, board_python: str, report: Path, tmp_path: Path, revoked: bool
+) -> None:
+    """Broken lines are passed over; a key that is revoked is not known, wherever else it stands."""
+    good = board.known_hosts.read_text()
+    odd = ["# comment", "", "host ssh-rsa", "host ssh-ed25519 !!!", "\x00\xff", "a b c d e"]
+    known = tmp_path / "known_hosts"
+    lines = [*odd, good.strip(), *([f"@revoked * {good.split(' ', 1)[1]}"] if revoked else [])]
+    known.write_text("\n".join(lines) + "\n")
+    keys = {"identity": board.identity, "known_hosts": known}
+    if revoked:
+        with pytest.raises(DeployError, match="host key is not known"):
+            deploy(report, "int8", board.host, **keys)
+    else:
+        assert deploy(report, "int8", board.host, python=board_python, **keys, **QUICK)["passed"]
+
+
+def test_a_hashed_known_host(board: Any, board_python: str, report: Path, tmp_path: Path) -> None:
+    known = tmp_path / "known_hosts"
+    shutil.copyfile(board.known_hosts, known)
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(known)], check=True, capture_output=True)
+    assert "127.0.0.1" not in known.read_text()
+    keys = {"identity": board.identity, "known_hosts": known}
+    assert deploy(report, "int8", board.host, python=board_python, **keys, **QUICK)["passed"]
+
+
+def test_files_that_are_no_keys(board: Any, report: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read the known hosts"):
+        deploy(report, "int8", board.host, known_hosts=tmp_path / "none")
+    for content, words in ((None, "found no file"), ("random", "found something else")):
+        if content is not None:
+            (tmp_path / "key").write_text(content)
+        with pytest.raises(InputError, match=words):
+            deploy(
+                report, "int8", board.host, identity=tmp_path / "key", known_hosts=board.known_hosts
+            )
 
 
 def test_a_refused_login(board: Any, report: Path, tmp_path: Path) -> None:

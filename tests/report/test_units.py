@@ -23,6 +23,8 @@ from edgeflow.report.units import band, ordered, percent, score, si
         (12_345_678, "MAC", "12.3 M MAC"),
         (2.5, "1", "2.5"),
         (42051, "1", "42.1 k"),
+        (95_600, "1/s", "95.6 k/s"),
+        (120, "1/s", "120 /s"),
         (None, "s", "–"),
     ],
 )
