@@ -169,7 +169,11 @@ def resolve(network: Network, target: Target, options: Mapping[str, Any]) -> dic
     """
     small = target.kind in ("mcu", "npu")
     few_bits = any((layer.weight_bits or 32) <= 8 for layer in network)
-    precision = options.get("precision") or ("int8" if small or few_bits else "float32")
+    usual_precision = "int8" if small or few_bits else "float32"
+    if network.source.get("format") == "tflite" and not small:
+        quantized = any(layer.quantizer is not None for layer in network)
+        usual_precision = "int8" if quantized else _of_floats(network)
+    precision = options.get("precision") or usual_precision
     usual = {"int8": "int8", "16x8": "int16"}.get(precision, "float32") if small else "float32"
     return {
         "precision": precision,
@@ -221,9 +225,15 @@ def needs_data(network: Network, chosen: Mapping[str, Any]) -> bool:
 
 
 def _convertible(network: Network, chosen: Mapping[str, Any]) -> bool:
-    """Whether a .tflite model is a float one, from which another precision can be made."""
-    quantized = any((layer.weight_bits or 32) < 32 for layer in network)
-    return not quantized and chosen["precision"] != "float32"
+    """Whether a .tflite model has float activations, from which another precision can be made."""
+    floats = all(layer.quantizer is None for layer in network)
+    return floats and chosen["precision"] != _of_floats(network)
+
+
+def _of_floats(network: Network) -> str:
+    """The precision of a .tflite file with float activations."""
+    bits = min((layer.weight_bits or 32 for layer in network), default=32)
+    return "float32" if bits > 16 else "float16" if bits > 8 else "dynamic"
 
 
 def _types(precision: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgeflow.backends.tflite import support
 from edgeflow.estimate import energy
-from edgeflow.estimate.quantity import Estimate
+from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
 from edgeflow.targets import Target
 
@@ -20,28 +20,35 @@ def estimate(
     compiled: Path | None,
     result: Mapping[str, Any] | None,
 ) -> dict[str, Estimate]:
-    """MACs, memory, size; latency, power and energy where the target's figures allow them."""
+    """MACs, memory, size; latency, power and energy where the target's figures allow them.
+
+    Weights and activations are counted at the file's precision (``weight_memory`` with biases of
+    32 bits); the size is exact once the file is there (``result["bytes"]``, or the file's own).
+    """
     weights, activations = support.sizes(network, precision)
-    totals = network.totals
-    counted = "counted from the Network"
-    found = {
-        "macs": Estimate.exact(totals.macs, "MAC", "model", counted),
-        "parameters": Estimate.exact(totals.parameters, "1", "model", counted),
-        "weight_memory": Estimate.exact(weights, "B", "model", f"{counted}, {precision}"),
-        # The interpreter's planner may need more than the largest set of live tensors.
-        "activation_memory": Estimate(
-            activations, activations, 2 * activations, "B", "model",
-            f"live tensors layer by layer, {precision}; planner and alignment add up to as much",
-        ),
-    }  # fmt: skip
-    if compiled is not None:
-        size = (compiled / "model.tflite").stat().st_size
-        found["model_size"] = Estimate.exact(size, "B", "measured", "size of the file")
-    else:
-        # Graph, names and padding: 2 to 60 kB seen on 20 files.
+    size: float | None = None
+    if result is not None and "bytes" in result:
+        size = float(result["bytes"])
+    elif compiled is not None:
+        size = float((compiled / "model.tflite").stat().st_size)
+    found = energy.common(network, size)
+    source = f"counted from the Network at {precision}"
+    found["weight_memory"] = Estimate.exact(weights, "B", "model", source)
+    # The interpreter's planner and its alignment take up to as much again (an assumption).
+    found["activation_memory"] = Estimate(
+        activations, activations, 2 * activations, "B", "model",
+        f"{source}: tensors that live at once; up to twice that for the planner",
+    )  # fmt: skip
+    if size is None:
+        # Of 12 compiled models: 2 to 60 kB of graph, names and padding beside the weights.
         found["model_size"] = Estimate(
-            weights + 10_000, weights, weights * 1.1 + 60_000, "B", "model", "weights and a graph"
-        )
-    found["latency"] = energy.latency_from_macs(network, target, precision)
+            weights + 10_000, weights, 1.1 * weights + 60_000, "B", "model",
+            f"{source}, and 2 to 60 kB of graph",
+        )  # fmt: skip
+    if target.kind == "npu":
+        reason = "its compiler gives it: see the backend ethos_u or edge_tpu"
+        found["latency"] = unknown("s", reason)
+    else:
+        found["latency"] = energy.latency_from_macs(network, target, precision)
     found |= energy.board_energy(target, found["latency"])
     return found

@@ -115,7 +115,7 @@ def _copy(path: Path, params: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]
                     remedy=f"leave {way}_type out, or start from the float model",
                 )
         return content, info
-    if have != "float32":
+    if have in ("int8", "16x8"):
         raise UnsupportedError(
             f"the file is quantised already ({have}), asked for {want}",
             where=path.name,

@@ -30,10 +30,9 @@ def choose(
     """
     precision, route = facts["precision"], facts["route"]
     step = _step(facts)
-    least = 0.98 if classes else 0.0
-    if route == "copied":
-        said = "the same file in other kernels, which round inner layers by a step differently"
-        return Tolerance(max(8 * step, 1e-3 * spread), least, said)
+    least = 0.95 if classes else 0.0
+    if route == "copied" and precision in ("int8", "16x8"):
+        return _kept(network, step, least, "the same file; runtimes round differently")
     if network.quantized and precision != "int8":
         said = f"{precision}: sums in another order, which tip over a rounding of few bits"
         return _rough(spread, classes, said)
@@ -42,7 +41,9 @@ def choose(
     if precision == "float16":
         return Tolerance(2e-2 * spread, 0.99 * classes, "weights rounded to float16 (11 bits)")
     if route == "trained" and form == "network" and not facts["quantisers"]["measured"]:
-        return _trained(network, step, least)
+        return _kept(
+            network, step, least, "the trained quantisers, kept; runtimes round differently"
+        )
     if route == "trained":
         said = (
             "int8 kernels round halves up and the model's quantisers to even, a whole step of few "
@@ -64,7 +65,7 @@ def _rough(spread: float, classes: bool, reason: str) -> Tolerance:
     return Tolerance(0.1 * spread, 0.0, reason)
 
 
-def _trained(network: Network, step: float, least: float) -> Tolerance:
+def _kept(network: Network, step: float, least: float, reason: str) -> Tolerance:
     """The same quantisers on both sides: 2 steps, of the logits where a softmax follows.
 
     A runtime rounds about 1 value in 10 of a layer to the other neighbour; over more than 4 layers
@@ -76,8 +77,7 @@ def _trained(network: Network, step: float, least: float) -> Tolerance:
     steps = 2 * math.sqrt(max(1.0, depth / 4))
     last = network[network.outputs[0]]
     before = network[last.inputs[0]].quantizer if last.kind == "softmax" else None
-    said = "the trained quantisers, kept exactly; integer kernels round halves differently: "
-    said += f"{steps:.1f} steps after {depth} layers"
+    said = f"{reason}: {steps:.1f} steps after {depth} layers"
     if before is not None and before.scale:
         bound = steps / 2 * before.scale[0] + 2 / 256
         return Tolerance(bound, least, f"{said}, of the logits")

@@ -12,14 +12,8 @@ import pytest
 
 from edgeflow.frontends.model import Model
 from edgeflow.network import Layer, Network, Quantizer, Weight, count_macs
-from edgeflow.targets import Figure, Target
 
 SHAPE = (8, 8, 3)
-
-
-def target(kind: str = "linux_board", **memory: float) -> Target:
-    figures = {name: Figure(value, "test") for name, value in memory.items()}
-    return Target(f"a-{kind}", "A board", kind, "nobody", ("tflite",), "chip", memory=figures)
 
 
 def affine(scale: float, zero: int = -128) -> Quantizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 from edgeflow.backends.base import Request
 from edgeflow.backends.tflite.backend import BACKEND
+from edgeflow.compress import methods
 from edgeflow.errors import DataError, RecipeError
 from edgeflow.frontends.model import Model
+from edgeflow.frontends.reference import reference_job
 from edgeflow.jobs import Finished, Runner
 from edgeflow.targets import Figure, Target
 from edgeflow.verify import compare
@@ -114,3 +117,51 @@ def test_wrong_options(given: dict[str, object], said: str) -> None:
         BACKEND.options(given, "recipe.yaml:3")
     assert said in str(caught.value)
     assert "recipe.yaml:3" in str(caught.value)
+
+
+def test_a_retrained_int8_model_keeps_its_scales(
+    runner: Runner, float_model: Model, data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "data.npz").write_bytes((data / "data.npz").read_bytes())
+    meta = {
+        "name": "noise", "task": "classification", "classes": 5, "input_shape": [8, 8, 3],
+        "target_shape": [], "train": 200, "test": 100,
+    }  # fmt: skip
+    (folder / "data.json").write_text(json.dumps(meta))
+    retraining = methods.job("int8", float_model, folder, methods.options("int8", {"epochs": 1}))
+    model = Model(runner.run(retraining).path)
+    golden = runner.run(reference_job(model, folder / "data.npz")).path
+    request = request_for(model, golden, None)
+    built = build(runner, request)
+    found = built.result["quantisers"]
+    assert (found["measured"], found["rounded_kernels"], found["kernels"]) == ([], [], 3)
+    tensors = json.loads((built.path / "model.json").read_text())["tensors"]
+    scales = {tensor["scale"][0] for tensor in tensors if len(tensor["scale"]) == 1}
+    for layer in model.network:
+        if layer.quantizer is not None:
+            want = layer.quantizer.scale[0]
+            assert min(abs(scale - want) for scale in scales) <= 1e-5 * want, layer.name
+    for simulation in BACKEND.simulate(request, built.path):
+        comparison = compare(
+            golden, runner.run(simulation.job).path, simulation.tolerance, model.network
+        )
+        assert comparison.passed, (simulation.runtime, comparison.explanation)
+
+
+def test_estimates(runner: Runner, float_model: Model, data: Path) -> None:
+    request = request_for(float_model, None, data, precision="int8")
+    built = build(runner, request)
+    before = BACKEND.estimate(float_model.network, target(), request.options)
+    after = BACKEND.estimate(
+        float_model.network, target(), request.options, built.path, built.result
+    )
+    size = (built.path / "model.tflite").stat().st_size
+    assert after["model_size"].value == size
+    assert before["model_size"].low <= size <= before["model_size"].high
+    assert after["macs"].value == 64 * (27 * 4) + 64 * 4 * 9 + 64 * 5
+    kernels, biases = 3 * 3 * 3 * 4 + 3 * 3 * 4 + 64 * 5, 4 + 4 + 5
+    assert after["weight_memory"].value == kernels + 4 * biases
+    assert after["activation_memory"].value == 3 * 8 * 8 * 4
+    assert all(e.reason for e in after.values() if e.value is None)
