@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from edgeflow.errors import EdgeflowError, ModelError
 from edgeflow.frontends.folder_job import Arrays, Draft, read_inputs, write_folder, write_golden
 from edgeflow.frontends.keras_layers_job import Context, translate
 from edgeflow.frontends.keras_scan_job import Scanned, call_of, read_config, refuse, without
-from edgeflow.frontends.keras_v3_job import as_qkeras, set_weights
+from edgeflow.frontends.keras_v3_job import as_qkeras, passive, set_weights
 from edgeflow.network import Network
 
 LEGACY = ("keras2", "qkeras", "qkeras_v3")
@@ -116,14 +117,19 @@ def _open(
     config: Mapping[str, Any],
     custom: Any,
 ) -> Any:
+    legacy = scanned.format in LEGACY
     if scanned.format == "qkeras_v3":
         return set_weights(_from_config(as_qkeras(config), custom, legacy=True), path)
-    archive = path.read_bytes()[:2] == b"PK" if path.stat().st_size < 4 else _is_zip(path)
-    if archive:
-        saving = _keras(scanned.format).saving
-        return saving.load_model(path, custom_objects=custom, compile=False, safe_mode=True)
-    model = _from_config(config, custom, legacy=scanned.format in LEGACY)
+    if scanned.format == "qkeras":
+        config = passive(config)
     source = weights or path
+    if _is_zip(path):
+        if scanned.format != "qkeras":
+            saving = _keras(scanned.format).saving
+            return saving.load_model(path, custom_objects=custom, compile=False, safe_mode=True)
+        source = Path("model.weights.h5").absolute()  # in the job's scratch folder
+        with zipfile.ZipFile(path) as archive:
+            source.write_bytes(archive.read("model.weights.h5"))
     with source.open("rb") as handle:
         if handle.read(4) != b"\x89HDF":
             raise ModelError(
@@ -131,9 +137,12 @@ def _open(
                 where=where,
                 remedy="give the weights' file too: MODEL.json MODEL_weights.h5",
             )
-    if not model.inputs:
-        return model
-    _load_weights(model, source)
+    if source == path and not legacy:
+        models = _keras(scanned.format).models
+        return models.load_model(_as_h5(path), custom_objects=custom, compile=False)
+    model = _from_config(config, custom, legacy=legacy)
+    if model.inputs:
+        model.load_weights(str(source if source.name == "model.weights.h5" else _as_h5(source)))
     return model
 
 
@@ -142,12 +151,12 @@ def _is_zip(path: Path) -> bool:
         return handle.read(2) == b"PK"
 
 
-def _load_weights(model: Any, source: Path) -> None:
-    """Load HDF5 weights, whatever the file is named (Keras goes by the suffix)."""
-    link = Path("weights.h5").absolute()  # in the job's scratch folder
+def _as_h5(source: Path) -> str:
+    """The file under a name in the scratch folder that ends as Keras expects."""
+    link = Path("model.h5").absolute()
     link.unlink(missing_ok=True)
     link.symlink_to(source.absolute())
-    model.load_weights(str(link))
+    return str(link)
 
 
 def _from_config(config: Mapping[str, Any], custom: Any, *, legacy: bool) -> Any:

@@ -593,7 +593,17 @@ def _einsum_dense(context: Context) -> str:
     return context.inputs[0]
 
 
+def _hgq_quantizer(context: Context) -> str:
+    """HGQ2's quantiser as a layer of its own."""
+    shape = (1, *(dim or 1 for dim in context.output_shape))
+    found, arrays = from_hgq(context.layer, shape)
+    name = context.add("quantize", quantizer=found)
+    context.draft.arrays.update({f"{name}/@{part}": value for part, value in arrays.items()})
+    return name
+
+
 STEPS: dict[str, Step] = {
+    "Quantizer": _hgq_quantizer,
     **dict.fromkeys(
         ["Dense", "QDenseBatchnorm", "BinaryDense", "TernaryDense", "QBatchNormDense"], _dense
     ),

@@ -45,6 +45,22 @@ def as_qkeras(config: Any) -> Any:
     return config
 
 
+def passive(config: Any) -> Any:
+    """A tf-keras configuration whose quantisers tf-keras makes into objects by itself.
+
+    Its newer format leaves those that are arguments of QActivation as plain data.
+    """
+    if isinstance(config, Mapping):
+        names = ("module", "registered_name", "build_config")
+        found = {key: passive(value) for key, value in config.items() if key not in names}
+        if config.get("class_name") in QUANTIZERS:
+            found["__passive_serialization__"] = True
+        return found
+    if isinstance(config, list | tuple):
+        return [passive(item) for item in config]
+    return config
+
+
 def _linked(layer: Mapping[str, Any]) -> Any:
     """A layer with its inputs in the old form: lists of [name, node, tensor, {}]."""
     nodes = []

@@ -135,9 +135,11 @@ class Op:
         attributes: Mapping[str, Any] | None = None,
         weights: Mapping[str, Any] | None = None,
         quantizers: Mapping[str, Quantizer | None] | None = None,
+        inner: bool = False,
     ) -> None:
-        """Add the operator's layer, and its fused activation's."""
-        fused = _FUSED.get(int(self.option("fusedActivationFunction", 0) or 0))
+        """Add the operator's layer, and its fused activation's (`inner`: it is within the kind)."""
+        code = 0 if inner else int(self.option("fusedActivationFunction", 0) or 0)
+        fused = _FUSED.get(code)
         rounding = self.p.quantizer(self.output)
         name = self.t.draft.add(
             kind, self.name, inputs, self.shape, attributes, weights, quantizers,
@@ -469,20 +471,14 @@ def _matmul(op: Op) -> None:
 
 def _lstm(op: Op) -> None:
     """Keras' LSTM after conversion; gates in the order input, forget, cell, output in both."""
-    extra = [
-        i
-        for i in (*range(9, 12), 16, 17, *range(20, 24))
-        if i < len(op.inputs) and op.inputs[i] >= 0
-    ]
+    others = (*range(9, 12), 16, 17, *range(20, 24))  # peephole, projection, layer norm
+    extra = [i for i in others if i < len(op.inputs) and op.inputs[i] >= 0]
     kernels = [op.constant(i) for i in range(1, 9)]
-    if extra or any(k is None for k in kernels) or op.option("timeMajor", False) or (
-        float(op.option("cellClip", 0) or 0) or float(op.option("projClip", 0) or 0)
-        and not op.p.quantised
-    ):  # fmt: skip
-        if float(op.option("cellClip", 0) or 0) < 10 or extra or any(k is None for k in kernels):
-            return opaque(op)
-        if op.option("timeMajor", False) and op.in_shape()[1] != 1:
-            return opaque(op)
+    clip = float(op.option("cellClip", 0) or 0)  # 10 by default: a cell state rarely gets there
+    activation = int(op.option("fusedActivationFunction", 0) or 0)
+    odd = op.option("timeMajor", False) or 0 < clip < 10 or activation != 4
+    if extra or odd or any(kernel is None for kernel in kernels):
+        return opaque(op)
     found = [np.asarray(k) for k in kernels]
     biases = [op.constant(i) for i in range(12, 16)]
     weights: dict[str, Any] = {
@@ -496,7 +492,7 @@ def _lstm(op: Op) -> None:
         "units": int(found[0].shape[0]), "return_sequences": True, "go_backwards": False,
         "activation": "tanh", "recurrent_activation": "sigmoid",
     }  # fmt: skip
-    op.add("lstm", [op.source()], settings, weights, rounding)
+    op.add("lstm", [op.source()], settings, weights, rounding, inner=True)
     return None
 
 
