@@ -164,6 +164,8 @@ def test_tolerance_is_that_of_the_precision():
     assert plain == pytest.approx(4e-4)
     assert tolerance(quantised, OPTIONS, 2.0).absolute > plain
     assert tolerance(network, {"precision": "bfloat16"}, 2.0).absolute > plain
+    # A float TFLite model is held to the float tolerance, only integer kernels round otherwise.
+    assert tolerance(replace(network, source={"format": "tflite"}), OPTIONS, 2.0).absolute == plain
 
 
 HLO = """HloModule m
