@@ -86,7 +86,8 @@ def choose(
 
     Rules: a relu's output is unsigned, others signed; what only a relu reads is not rounded before
     it; kinds that pass values on keep their input's quantiser; the Network's output stays as
-    accumulated. The input is rounded only where ``input_bits`` asks for it. ``least`` is the
+    accumulated. The input is rounded only where ``input_bits`` asks for it. A quantiser that a
+    layer has already stays. ``least`` is the
     smallest number of integer bits.
     """
     network = graph.network
@@ -121,6 +122,8 @@ def _output(
     values: Array,
     least: int,
 ) -> Quantizer | None:
+    if layer.quantizer is not None:
+        return layer.quantizer
     if layer.kind == "input":
         bits = wanted.get("input_bits")
         signed = bool((values < 0).any())
@@ -150,3 +153,23 @@ def _union(parts: list[Quantizer | None]) -> Quantizer | None:
     integer = max(part.integer or 0 for part in found)
     fraction = max(part.bits - (part.integer or 0) - part.signed for part in found)
     return fixed(int(integer + fraction + signed), int(integer), signed=signed)
+
+
+def insert_quantizers(graph: Graph, rounding: frozenset[str]) -> Graph:
+    """Each rounded output gets a ``quantize`` layer behind it, but for the kinds in `rounding`,
+    which round their own, and for those that pass rounded values on."""
+    layers: list[Layer] = []
+    renamed: dict[str, str] = {}
+    for layer in graph.network:
+        moved = replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs))
+        if moved.quantizer is None or moved.kind in PASSIVE | {"concat"} | rounding:
+            layers.append(moved)
+            continue
+        name = f"{layer.name}_quantize"
+        shape = layer.output_shape
+        layers.append(replace(moved, quantizer=None))
+        layers.append(
+            Layer(name, "quantize", (layer.name,), (shape,), shape, quantizer=moved.quantizer)
+        )
+        renamed[layer.name] = name
+    return replace(graph, network=graph.network.with_layers(tuple(layers)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -364,13 +365,22 @@ def write(
 
 
 def save_keras(model: Any, path: Path) -> None:
-    """Save a Keras 3 model with the same bytes each time: the file's dates are fixed."""
+    """Save a Keras 3 model with the same bytes each time.
+
+    The file's dates are fixed, and shared objects are numbered, not named by their addresses.
+    """
     model.save(path)
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in sorted(archive.namelist())}
     record = json.loads(parts["metadata.json"])
     record["date_saved"] = "1980-01-01@00:00:00"
     parts["metadata.json"] = json.dumps(record).encode()
+    numbers: dict[str, int] = {}
+    parts["config.json"] = re.sub(
+        r'("shared_object_id": )(\d+)',
+        lambda match: f"{match[1]}{numbers.setdefault(match[2], len(numbers))}",
+        parts["config.json"].decode(),
+    ).encode()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in parts.items():

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from edgeflow.compress import fit_job, graph_job
-from edgeflow.compress.fixed_job import choose, grid, sample
+from edgeflow.compress.fixed_job import choose, grid, insert_quantizers, sample
 from edgeflow.compress.graph_job import PASSIVE, Graph
 from edgeflow.frontends.keras_job import to_network
 from edgeflow.network import Layer, Quantizer
@@ -21,7 +21,7 @@ CLASSES: Final = {
     "avg_pool1d": "QAveragePooling1D", "avg_pool2d": "QAveragePooling2D",
     "global_avg_pool1d": "QGlobalAveragePooling1D", "global_avg_pool2d": "QGlobalAveragePooling2D",
 }  # fmt: skip
-"""Kinds whose inputs HGQ2 rounds; the others compute on what they are given."""
+"""Kinds of which HGQ2 has its own layers; the others are Keras' own."""
 KINDS: Final = frozenset(CLASSES) | PASSIVE | {"input", "relu", "concat"}
 
 
@@ -59,8 +59,11 @@ def retrain(
     start = {**params, "bits": 8} if learnt else {"bits": 6, **params}
     graph = _with_input(graph, data.x, start)
     traces = graph_job.traces(keras, graph, sample(data.x))
-    graph = _with_input(choose(graph, traces, start, least=-16), data.x, start)
-    beta = float(params.get("beta") or 1e-5)
+    graph = choose(graph, traces, start, least=-16)
+    if not learnt:
+        # Rounded where values arise, as a compiler does it; learnt bits need HGQ2's own places.
+        graph = insert_quantizers(graph, frozenset())
+    beta = float(params.get("beta", 1e-5))
     model = graph_job.build(keras, graph, lambda layer: twin(keras, layer, graph, learnt, beta))
     last = graph.network[graph.network.outputs[0]].kind
     penalty = (lambda: beta * _ebops(model)) if learnt else None
@@ -84,8 +87,6 @@ def _with_input(graph: Graph, x: Any, params: Mapping[str, Any]) -> Graph:
     """The Graph whose input has a quantiser: HGQ2 multiplies only what is rounded."""
     network = graph.network
     given = network[network.inputs[0]]
-    if given.quantizer is not None:
-        return graph
     found = None if params.get("input_bits") else grid(x)
     if found is None:
         bits = int(params.get("input_bits") or 8)
@@ -99,18 +100,20 @@ def _with_input(graph: Graph, x: Any, params: Mapping[str, Any]) -> Graph:
 
 
 def twin(keras: Any, layer: Layer, graph: Graph, learnt: bool, beta: float) -> Any:
-    """The HGQ2 layer that computes this layer on rounded inputs."""
+    """The HGQ2 layer that computes this layer; with learnt bits it rounds its inputs itself."""
     import hgq.layers
 
+    if layer.kind == "quantize":
+        return hgq.layers.Quantizer(_config(layer.quantizer, "datalane", learnt), name=layer.name)
     if layer.kind not in CLASSES:
         return graph_job.plain(keras, layer)
-    sources = [graph.network[name].quantizer for name in layer.inputs]
-    configs = [_config(q, "datalane", learnt) for q in sources]
     extra: dict[str, Any] = {"enable_ebops": learnt, "beta0": beta, "enable_oq": False}
-    if len(sources) > 1:
-        extra["iq_confs"] = configs
+    if learnt:
+        sources = [graph.network[name].quantizer for name in layer.inputs]
+        configs = [_config(q, "datalane", learnt) for q in sources]
+        extra |= {"iq_confs": configs} if len(sources) > 1 else {"iq_conf": configs[0]}
     else:
-        extra["iq_conf"] = configs[0]
+        extra["enable_iq"] = False
     if layer.weights:
         extra["kq_conf"] = _config(layer.weights["kernel"].quantizer, "weight", learnt)
         if "bias" in layer.weights:
@@ -128,8 +131,9 @@ def _config(q: Quantizer | None, place: str, learnt: bool) -> Any:
     if learnt:
         # A bit width for each weight, and for each feature of an activation.
         return QuantizerConfig(
-            "kif", place, k0=q.signed, i0=q.integer, f0=fraction, round_mode="RND"
-        )
+            "kif", place, k0=q.signed, i0=q.integer, f0=fraction, round_mode="RND",
+            ir=None, fr=None,
+        )  # fmt: skip
     return QuantizerConfig(
         "kif", place, k0=q.signed, i0=q.integer, f0=fraction, round_mode="RND_CONV",
         overflow_mode="SAT", heterogeneous_axis=(), trainable=False,

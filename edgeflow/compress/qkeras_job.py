@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from edgeflow.compress import fit_job, graph_job
-from edgeflow.compress.fixed_job import choose, round_to, sample
+from edgeflow.compress.fixed_job import choose, insert_quantizers, round_to, sample
 from edgeflow.compress.graph_job import FOLDABLE, PASSIVE, Graph
 from edgeflow.frontends.keras_job import to_network
 from edgeflow.network import Layer, Quantizer
@@ -61,7 +60,8 @@ def retrain(
     data = fit_job.load(inputs["data"], graph.network, settings)
     traces = graph_job.traces(keras, graph, sample(data.x))
     # QKeras raises 2 to the integer bits as an integer, so they cannot be negative.
-    graph = insert_quantizers(choose(graph, traces, {"bits": 6, **params}, least=0))
+    graph = choose(graph, traces, {"bits": 6, **params}, least=0)
+    graph = insert_quantizers(graph, frozenset(["relu"]))
     model = graph_job.build(keras, graph, lambda layer: twin(keras, layer))
     last = graph.network[graph.network.outputs[0]].kind
     history = fit_job.fit(keras, model, data, last, settings, progress)
@@ -78,25 +78,6 @@ def retrain(
         "stripped": stripped,
         **graph_job.widths(network),
     }
-
-
-def insert_quantizers(graph: Graph) -> Graph:
-    """Each rounded output that is no relu's gets a ``quantize`` layer of its own behind it."""
-    layers: list[Layer] = []
-    renamed: dict[str, str] = {}
-    for layer in graph.network:
-        moved = replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs))
-        if moved.quantizer is None or moved.kind in PASSIVE | {"relu", "concat"}:
-            layers.append(moved)
-            continue
-        name = f"{layer.name}_quantize"
-        shape = layer.output_shape
-        layers.append(replace(moved, quantizer=None))
-        layers.append(
-            Layer(name, "quantize", (layer.name,), (shape,), shape, quantizer=moved.quantizer)
-        )
-        renamed[layer.name] = name
-    return replace(graph, network=graph.network.with_layers(tuple(layers)))
 
 
 def twin(keras: Any, layer: Layer) -> Any:

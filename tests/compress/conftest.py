@@ -92,7 +92,3 @@ def branched(tmp_path_factory: pytest.TempPathFactory) -> Model:
     folder = tmp_path_factory.mktemp("branched")
     write_folder(folder, network, arrays, "network")
     return Model(folder)
-
-
-def folder_bytes(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
