@@ -85,3 +85,16 @@ class Call:
     def get(self, name: str, default: Any = None) -> Any:
         """One of them."""
         return self.layer.attributes.get(name, default)
+
+
+def each_axis(value: Any, rank: int) -> tuple[int, ...]:
+    """A setting given once, or for each axis of a window; 1 where it is not given."""
+    if value is None:
+        return (1,) * rank
+    values = (value,) * rank if isinstance(value, int) else tuple(value)
+    return tuple(int(item) for item in values)
+
+
+def window_rank(layer: Layer) -> int:
+    """Number of the window's dimensions."""
+    return len(layer.input_shapes[0]) - 1

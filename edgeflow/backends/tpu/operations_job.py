@@ -9,26 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from edgeflow.backends.tpu import shapes_job as shapes
 from edgeflow.backends.tpu.activations_job import ACTIVATION_OPERATIONS
-from edgeflow.backends.tpu.arithmetic_job import Arithmetic, Call
+from edgeflow.backends.tpu.arithmetic_job import Arithmetic, Call, each_axis, window_rank
 from edgeflow.backends.tpu.recurrent_job import gru, lstm, simple_rnn
 from edgeflow.network import Layer
 
 Array = Any
 Weights = Mapping[str, np.ndarray]
 Operation = Callable[[Call], Array]
-
-
-def _pair(value: Any, rank: int) -> tuple[int, ...]:
-    if value is None:
-        return (1,) * rank
-    values = (value,) * rank if isinstance(value, int) else tuple(value)
-    return tuple(int(item) for item in values)
-
-
-def _rank(layer: Layer) -> int:
-    """Number of the window's dimensions."""
-    return len(layer.input_shapes[0]) - 1
 
 
 def _same(size: int, window: int, stride: int) -> tuple[int, int]:
@@ -87,8 +76,8 @@ def _convolve(
 def _window(layer: Layer, kernel: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...], list[int]]:
     """Strides, dilation and the window's size with its holes."""
     rank = kernel.ndim - 2
-    strides = _pair(layer.attributes.get("strides"), rank)
-    dilation = _pair(layer.attributes.get("dilation_rate"), rank)
+    strides = each_axis(layer.attributes.get("strides"), rank)
+    dilation = each_axis(layer.attributes.get("dilation_rate"), rank)
     sizes = [(k - 1) * d + 1 for k, d in zip(kernel.shape[:rank], dilation, strict=True)]
     return strides, dilation, sizes
 
@@ -192,9 +181,9 @@ def _scale(call: Call) -> Array:
 
 def _pool(kind: str) -> Operation:
     def pool(call: Call) -> Array:
-        x, rank = call.x, _rank(call.layer)
-        size = _pair(call.get("pool_size", 2), rank)
-        strides = _pair(call.get("strides") or size, rank)
+        x, rank = call.x, window_rank(call.layer)
+        size = each_axis(call.get("pool_size", 2), rank)
+        strides = each_axis(call.get("strides") or size, rank)
         padding = [(0, 0), *_padding(_mode(call.layer), x.shape[1:-1], size, strides), (0, 0)]
         window, steps = (1, *size, 1), (1, *strides, 1)
         if kind == "max":
@@ -242,112 +231,6 @@ def _reduce(reduce: Callable[..., Array]) -> Operation:
         return reduce(x, axis=axes, keepdims=keep)
 
     return apply
-
-
-# Shapes
-
-
-def _reshape(call: Call) -> Array:
-    x = call.x
-    return x.reshape(
-        (x.shape[0], *(dim if dim is not None else -1 for dim in call.layer.output_shape))
-    )
-
-
-def _transpose(call: Call) -> Array:
-    # Keras' Permute: `dims` count from 1, the batch stays first.
-    return jnp.transpose(call.x, (0, *call.attributes["dims"]))
-
-
-def _sides(value: Any, rank: int) -> list[tuple[int, int]]:
-    """Keras' padding and cropping: n, (n, …) or ((before, after), …); 1-D: (before, after)."""
-    if isinstance(value, int):
-        return [(value, value)] * rank
-    if rank == 1 and all(isinstance(item, int) for item in value):
-        return [(value[0], value[-1])]
-    return [(v, v) if isinstance(v, int) else (int(v[0]), int(v[1])) for v in value]
-
-
-def _pad(call: Call) -> Array:
-    x = call.x
-    sides = _sides(call.attributes["padding"], _rank(call.layer))
-    if len(sides) == x.ndim - 2:
-        sides.append((0, 0))
-    mode = str(call.get("mode", "constant"))
-    if mode != "constant":
-        return jnp.pad(x, [(0, 0), *sides], mode=mode)
-    value = call.get("value", 0)
-    return jnp.pad(x, [(0, 0), *sides], constant_values=value)
-
-
-def _crop(call: Call) -> Array:
-    x = call.x
-    sides = _sides(call.attributes["cropping"], _rank(call.layer))
-    cut = [
-        slice(before, size - after)
-        for (before, after), size in zip(sides, x.shape[1:], strict=False)
-    ]
-    return x[(slice(None), *cut)]
-
-
-def _upsample(call: Call) -> Array:
-    x, rank = call.x, _rank(call.layer)
-    size = _pair(call.get("size", 2), rank)
-    if call.get("interpolation", "nearest") == "bilinear":
-        return _resize_bilinear(call)
-    for axis, factor in enumerate(size):
-        x = jnp.repeat(x, factor, axis=axis + 1)
-    return x
-
-
-def _resize_bilinear(call: Call) -> Array:
-    x = call.x
-    height, width = call.layer.output_shape[:2]
-    corners = bool(call.get("align_corners", False))
-    centres = bool(call.get("half_pixel_centers", not corners))
-    rows = _interpolation(x.shape[1], int(height or 1), corners, centres)
-    columns = _interpolation(x.shape[2], int(width or 1), corners, centres)
-    return jnp.einsum("oh,bhwc,pw->bopc", rows, x, columns, precision="highest")
-
-
-def _interpolation(size: int, out: int, corners: bool, centres: bool) -> np.ndarray:
-    """The matrix (out, size) of linear interpolation along one axis."""
-    ratio = (size - 1) / (out - 1) if corners and out > 1 else size / out
-    at = np.arange(out) * ratio
-    if centres and not corners:
-        at = (np.arange(out) + 0.5) * ratio - 0.5
-    at = np.clip(at, 0, size - 1)
-    low = np.floor(at).astype(int)
-    matrix = np.zeros((out, size), np.float32)
-    matrix[np.arange(out), low] += 1 - (at - low)
-    matrix[np.arange(out), np.minimum(low + 1, size - 1)] += at - low
-    return matrix
-
-
-def _slice(call: Call) -> Array:
-    x, given = call.x, call.attributes
-    rank = x.ndim - 1
-    begin = given.get("begin", [0] * rank)
-    strides = given.get("strides") or [1] * rank
-    end = given.get("end")
-    if end is None:
-        size = given["size"]
-        end = [
-            None if count in (-1, None) else start + count
-            for start, count in zip(begin, size, strict=True)
-        ]
-    cuts = [slice(b, e, s) for b, e, s in zip(begin, end, strides, strict=True)]
-    y = x[(slice(None), *cuts)]
-    return y.reshape(
-        (x.shape[0], *(dim if dim is not None else -1 for dim in call.layer.output_shape))
-    )
-
-
-def _concat(call: Call) -> Array:
-    axis = int(call.get("axis", -1))
-    batch = max(x.shape[0] for x in call.inputs)
-    full = [jnp.broadcast_to(x, (batch, *x.shape[1:])) for x in call.inputs]
-    return jnp.concatenate(full, axis=axis)
 
 
 # Several inputs
@@ -413,15 +296,15 @@ OPERATIONS: Mapping[str, Operation] = {
     "global_avg_pool2d": _global(jnp.mean),
     "global_max_pool1d": _global(jnp.max),
     "global_max_pool2d": _global(jnp.max),
-    "flatten": _reshape,
-    "reshape": _reshape,
-    "transpose": _transpose,
-    "pad": _pad,
-    "crop": _crop,
-    "upsample": _upsample,
-    "resize_bilinear": _resize_bilinear,
-    "slice": _slice,
-    "concat": _concat,
+    "flatten": shapes.reshape,
+    "reshape": shapes.reshape,
+    "transpose": shapes.transpose,
+    "pad": shapes.pad,
+    "crop": shapes.crop,
+    "upsample": shapes.upsample,
+    "resize_bilinear": shapes.resize_bilinear,
+    "slice": shapes.slice_,
+    "concat": shapes.concat,
     "add": _elementwise(jnp.add),
     "sub": _elementwise(jnp.subtract),
     "mul": _elementwise(jnp.multiply),
