@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeflow.compress.graph_job import PASSIVE, Array, Graph, quantized
+from edgeflow.errors import RecipeError
 from edgeflow.network import Layer, Network, Quantizer
 
 WIDEST: Final = 16
@@ -111,7 +112,17 @@ def weight_quantizer(array: Array, role: str, wanted: Mapping[str, Any], least: 
     integer = wanted.get("integer") if role == "kernel" else None
     if integer is None:
         integer = integer_bits(array, bits, signed=True, least=least)
-    return fixed(bits, int(integer))
+    return fixed(bits, _allowed(int(integer), least))
+
+
+def _allowed(integer: int, least: int) -> int:
+    if integer < least:
+        raise RecipeError(
+            f"expected at least {least} integer bits, found {integer}",
+            where="compress",
+            remedy="this method knows no fewer: give 0, or choose `method: hgq2`",
+        )
+    return integer
 
 
 def _output(
@@ -141,7 +152,7 @@ def _output(
     integer = wanted.get("activation_integer") if layer.kind != "input" else None
     if integer is None:
         integer = integer_bits(values, int(bits), signed=signed, least=least)
-    return fixed(int(bits), int(integer), signed=signed)
+    return fixed(int(bits), _allowed(int(integer), least), signed=signed)
 
 
 def _union(parts: list[Quantizer | None]) -> Quantizer | None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeflow.compress import methods
-from edgeflow.errors import DataError, ModelError, UnsupportedError
+from edgeflow.errors import DataError, ModelError, RecipeError, UnsupportedError
 from edgeflow.frontends.folder_job import Draft, load_arrays, write_folder
 from edgeflow.frontends.model import Model
 from edgeflow.jobs import Finished, Job, Runner
@@ -218,6 +218,40 @@ def test_nan_weights(tmp_path: Path, retrain: Retrain, branched: Model) -> None:
     write_folder(tmp_path, branched.network, arrays, "network")
     with pytest.raises(ModelError, match="left/kernel"):
         retrain("int8", Model(tmp_path))
+
+
+def test_negative_integer_bits(trained: Finished, retrain: Retrain) -> None:
+    layers = {"dense_10": {"integer": -1}}
+    with pytest.raises(RecipeError, match="at least 0 integer bits, found -1"):
+        retrain("qkeras", Model(trained.path), layers=layers, epochs=0)
+    network = Model(retrain("hgq2", Model(trained.path), layers=layers, epochs=0).path).network
+    quantizer = network["dense_10"].weights["kernel"].quantizer
+    assert quantizer is not None
+    assert quantizer.integer == -1
+
+
+@pytest.mark.parametrize("task", ["reconstruction", "regression", "binary"])
+def test_other_tasks(runner: Runner, tmp_path: Path, task: str) -> None:
+    """An autoencoder, a regression and a yes or no: each learns, and each is retrained."""
+    x = np.random.default_rng(2).random((400, 6)).astype(np.float32)
+    x[:, 3:] = x[:, :3]
+    y = {"regression": x[:, 0] - x[:, 1], "binary": (x[:, 0] > x[:, 1]).astype(int)}
+    arrays = {"x": x} if task == "reconstruction" else {"x": x, "y": y[task]}
+    np.savez(tmp_path / "d.npz", **arrays)
+    given = {"file": tmp_path / "d.npz"}
+    data = runner.run(Job("edgeflow.data_job:load", "keras", "data", given)).path
+    units = 6 if task == "reconstruction" else 1
+    layers = [{"dense": {"units": 12, "activation": "relu"}}, {"dense": {"units": units}}]
+    params = {"layers": layers, "epochs": 20, "learning_rate": 0.02, "seed": 0}
+    trained = runner.run(methods.train_job(data, params))
+    for method in ("qkeras", "hgq2", "int8"):
+        options = {"seed": 0, **methods.options(method, {"epochs": 4})}
+        found = runner.run(methods.job(method, Model(trained.path), data, options)).result
+        for result in (trained.result, found):
+            if task == "binary":
+                assert result["test_accuracy"] > 0.9
+            else:
+                assert result["test_mse"] < 0.3 * float(np.var(arrays.get("y", x)))
 
 
 def test_data_that_does_not_fit(runner: Runner, tmp_path: Path, trained: Finished) -> None:
