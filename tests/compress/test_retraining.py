@@ -148,6 +148,39 @@ def test_branches_fixed_point(
     assert np.abs(odds - outputs(branched.path)).max() < 2e-3
 
 
+@pytest.mark.parametrize(
+    ("method", "given", "error"), [("int8", {}, 0.05), ("qkeras", {"bits": 20}, 1e-4)]
+)
+def test_depthwise(
+    tmp_path: Path, retrain: Retrain, outputs: Outputs, method: str, given: Any, error: float
+) -> None:
+    """Padding, a depthwise convolution with multiplier 2, its batch norm, a relu6."""
+    random = np.random.default_rng(4)
+    draft = Draft()
+    draft.add("input", "input", [], (8, 8, 1))
+    window = {"strides": [1, 1], "padding": "valid"}
+    kernel = {"kernel": random.normal(0, 0.5, (1, 1, 1, 3))}
+    draft.add("conv2d", "spread", ["input"], (8, 8, 3), window, kernel)
+    pairs = {"padding": [[1, 1], [1, 1], [0, 0]]}
+    draft.add("pad", "pad", ["spread"], (10, 10, 3), pairs)
+    kernel = {"kernel": random.normal(0, 0.5, (3, 3, 3, 2)) * [0.1, 3]}
+    draft.add("depthwise_conv2d", "depth", ["pad"], (8, 8, 6), window, kernel)
+    norm = {role: random.random(6) + 0.5
+            for role in ("gamma", "beta", "moving_mean", "moving_variance")}  # fmt: skip
+    draft.add("batch_norm", "norm", ["depth"], (8, 8, 6), {"epsilon": 1e-3, "axis": -1}, norm)
+    draft.add("relu", "relu", ["norm"], (8, 8, 6), {"max_value": 6.0} if method == "int8" else {})
+    draft.add("global_avg_pool2d", "mean", ["relu"], (6,), {"keepdims": False})
+    kernel = {"kernel": random.normal(0, 0.5, (6, 10))}
+    draft.add("dense", "dense", ["mean"], (10,), {"units": 10}, kernel)
+    write_folder(tmp_path, *draft.finish("m", ["dense"], {"format": "network"}), "network")
+    finished = retrain(method, Model(tmp_path), epochs=0, **given)
+    before = outputs(tmp_path)
+    assert np.abs(before - outputs(finished.path)).max() < error * np.abs(before).max()
+    quantizer = Model(finished.path).network["depth"].weights["kernel"].quantizer
+    assert quantizer is not None
+    assert method != "int8" or len(quantizer.scale or ()) == 6
+
+
 def test_learnt_bits(trained: Finished, retrain: Retrain) -> None:
     model = Model(trained.path)
     finished = retrain("hgq2", model, bits="auto", epochs=10, beta=1e-5, learning_rate=0.01)
