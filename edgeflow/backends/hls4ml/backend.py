@@ -127,13 +127,13 @@ class Hls4ml:
         network: Network,
         target: Target,
         options: Mapping[str, Any],
-        compiled: Path | None = None,
+        compiled: Path | None = None,  # noqa: ARG002 - of the contract
         result: Mapping[str, Any] | None = None,
     ) -> dict[str, Estimate]:
         """What it costs; the resources need the report of a synthesis (``result["synthesis"]``)."""
         report = (result or {}).get("synthesis")
         clock = options["clock_mhz"] or target.clock_mhz
-        return costs.estimates(network, target, clock, compiled, report)
+        return costs.estimates(network, target, clock, report)
 
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The project's folder."""

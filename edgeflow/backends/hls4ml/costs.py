@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from edgeflow.estimate import energy
@@ -22,20 +21,13 @@ def estimates(
     network: Network,
     target: Target,
     clock_mhz: float | None,
-    compiled: Path | None,
     report: Mapping[str, Any] | None,
 ) -> dict[str, Estimate]:
-    """The figures of one design."""
-    totals = network.totals
-    counted = "counted from the network"
-    found = {
-        "macs": Estimate.exact(totals.macs, "MAC", "model", counted),
-        "parameters": Estimate.exact(totals.parameters, "1", "model", counted),
-        "weight_memory": Estimate.exact(totals.weight_bytes, "B", "model", f"{counted}, at its own precisions"),
-        "activation_memory": Estimate.exact(totals.activation_bytes, "B", "model", f"{counted}, peak layer by layer"),
-        "model_size": Estimate.exact(totals.weight_bytes, "B", "model", "weights in the bitstream, at their own precisions"),
-    }  # fmt: skip
-    del compiled
+    """The figures of one design; power by `edgeflow.estimate.energy.fpga_power`."""
+    found = energy.common(network)
+    found["model_size"] = Estimate.exact(
+        network.totals.weight_bytes, "B", "model", "the weights, which lie in the bitstream"
+    )
     found |= from_report(report, clock_mhz) if report else _unknown()
     return found | energy.fpga_power(target, network, clock_mhz, found, found["latency"])
 

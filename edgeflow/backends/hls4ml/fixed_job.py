@@ -1,7 +1,7 @@
 """Fixed-point types, as Xilinx's ``ap_fixed``: which values they hold, which type holds a value.
 
-A type of width W and I integer bits (the sign counted, as in ``ap_fixed<W, I>``) holds q * 2**(I - W)
-for the integers q of W bits.
+A type of width W and I integer bits (the sign counted, as in ``ap_fixed<W, I>``) holds
+q * 2**(I - W) for the integers q of W bits.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def of_quantizer(quantizer: Quantizer | None) -> Fixed | None:
 
 
 def parse(text: str) -> Fixed:
-    """Read ``ap_fixed<16,6>``, ``fixed<…>``, ``ufixed<…>``, ``ap_int<8>``, with or without modes."""
+    """Read ``ap_fixed<16,6>``, ``ufixed<8,0,RND,SAT>``, ``ap_int<8>``."""
     head, _, rest = text.replace(" ", "").partition("<")
     fields = rest.rstrip(">").split(",")
     signed = not head.removeprefix("ap_").startswith("u")

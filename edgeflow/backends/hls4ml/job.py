@@ -1,4 +1,4 @@
-"""The hls4ml jobs: a Network into an HLS project and a C simulation of it; the simulation; synthesis.
+"""The hls4ml jobs: a Network into an HLS project and its C simulation; running that.
 
 The compile job's output folder:
     ``project/NAME``: the HLS project, complete without edgeflow (`project_job`).
@@ -22,13 +22,14 @@ import numpy as np
 
 from edgeflow.backends.hls4ml import project_job
 from edgeflow.backends.hls4ml.fixed_job import Array, parse
-from edgeflow.backends.hls4ml.layers_job import Emitted, Plan, Translator, Types
+from edgeflow.backends.hls4ml.layers_job import Translator
+from edgeflow.backends.hls4ml.plan_job import Emitted, Plan, Types
 from edgeflow.errors import JobError, ToolError
 from edgeflow.network import Network
 
 COMPILERS = {"vivado": "Vivado", "vitis": "Vitis"}
 TABLES = ("table", "exp_table", "inv_table", "inv_inp")
-STRATEGIC = ("Dense", "Conv1D", "Conv2D", "LSTM", "GRU", "SimpleRNN")
+STRATEGIC = ("Dense", "Conv1D", "Conv2D", "LSTM", "GRU")
 """hls4ml's classes that take a strategy and a reuse factor of their own."""
 
 
@@ -41,7 +42,8 @@ def compile(
     """Write the HLS project and build its C simulation.
 
     ``inputs``: ``network`` (JSON), ``weights`` (npz), maybe ``golden`` (folder). ``params``:
-    ``name`` (a C identifier), ``part``, ``clock_ns``, ``compiler``, ``io``, ``bits``, ``precision``,
+    ``name`` (a C identifier), ``part``, ``clock_ns``, ``compiler``, ``io``, ``bits``,
+    ``precision``,
     ``table_size``, ``layers`` (by Network layer: types by role, ``strategy``, ``reuse_factor``).
 
     Returns:
@@ -340,7 +342,7 @@ def simulate(
     pointer = np.ctypeslib.ndpointer(np.float32, flags="C_CONTIGUOUS")
     top.argtypes, top.restype = [pointer, pointer], None
     y = np.zeros((len(x), size), dtype=np.float32)
-    trace = _trace(library, top, record, x[: params["trace"]], size)
+    trace: dict[str, Any] = _trace(library, top, record, x[: params["trace"]], size)
     step = max(1, len(x) // 20)
     for index in range(len(x)):
         top(x[index], y[index])
@@ -358,7 +360,7 @@ def simulate(
 
 def _trace(
     library: ctypes.CDLL, top: Any, record: dict[str, Any], x: Array, size: int
-) -> dict[str, Array]:
+) -> dict[str, Any]:
     """Every layer's output on some inputs, by Network layer."""
     sizes = record["sizes"]
     library.allocate_trace_storage.argtypes = [ctypes.c_size_t]

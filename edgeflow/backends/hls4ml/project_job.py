@@ -18,7 +18,10 @@ COMMANDS = {
     "vitis": "vitis-run --mode hls --tcl build_prj.tcl",
     "vivado": "vivado_hls -f build_prj.tcl",
 }
-OPTIONS = {"reset": 1, "csim": 1, "synth": 1, "cosim": 0, "validation": 0, "export": 0, "vsynth": 0, "fifo_opt": 0}  # fmt: skip
+OPTIONS = {
+    **dict.fromkeys(("reset", "csim", "synth"), 1),
+    **dict.fromkeys(("cosim", "validation", "export", "vsynth", "fifo_opt"), 0),
+}
 
 RUN = """\
 #!/bin/sh
@@ -84,7 +87,7 @@ def finish(
 
 
 def _without_cosim(script: str) -> str:
-    """Vivado's script runs the RTL co-simulation by default: minutes to hours. Leave it to the user."""
+    """Vivado's script runs the RTL co-simulation by default, which takes minutes to hours."""
     for name in ("cosim", "validation"):
         script = script.replace(f"    {name:<10} 1", f"    {name:<10} 0")
     return script
@@ -106,6 +109,7 @@ def _readme(params: dict[str, Any], result: dict[str, Any], rows: int) -> str:
         f"- {layer}: strategy {item['strategy']}, reuse factor {item['used']}"
         for layer, item in result["reuse_factors"].items()
     ]
+    switches = "build_opt.tcl" if params["compiler"] == "vitis" else "build_prj.tcl"
     tool = {"vitis": "Vitis HLS", "vivado": "Vivado HLS"}[params["compiler"]]
     older = (
         " (with a release before 2023.2: `vitis_hls -f build_prj.tcl`)"
@@ -132,7 +136,7 @@ A neural network as C++ for high-level synthesis, made by edgeflow with hls4ml {
 
     {COMMANDS[params["compiler"]]}
 
-in this folder{older} runs the C simulation and the synthesis. `build_{"opt" if params["compiler"] == "vitis" else "prj"}.tcl` switches its steps
+in this folder{older} runs the C simulation and the synthesis. `{switches}` switches its steps
 (RTL co-simulation, IP export, logic synthesis). The reports will be in
 `{name}_prj/solution1/syn/report/` (`{name}_csynth.rpt`, `.xml`).
 
@@ -145,5 +149,7 @@ in this folder{older} runs the C simulation and the synthesis. `build_{"opt" if 
 |---|---|---|---|---|
 {chr(10).join(table)}
 
-{"## Reuse" + chr(10) * 2 + chr(10).join(reuse) if reuse else "Every multiplication has a multiplier of its own (reuse factor 1)."}
+## Reuse
+
+{chr(10).join(reuse) or "There is no layer with multipliers to share."}
 """

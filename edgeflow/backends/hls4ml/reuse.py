@@ -20,7 +20,7 @@ UNROLL_LIMIT = 4096
 """Multipliers in a layer, and elements of an array in registers, beyond which Vivado and Vitis HLS
 give up or take days (hls4ml's `maximum_size`, config_array_partition)."""
 
-ARRAYS = ("dense", "conv1d", "conv2d", "lstm", "gru", "simple_rnn")
+ARRAYS = ("dense", "conv1d", "conv2d", "lstm", "gru")
 """Kinds whose strategy and reuse factor can be chosen."""
 
 STREAMED = ("conv1d", "conv2d", "depthwise_conv1d", "depthwise_conv2d")

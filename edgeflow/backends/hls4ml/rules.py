@@ -17,7 +17,7 @@ CONVOLUTIONS = ("conv1d", "conv2d", "depthwise_conv1d", "depthwise_conv2d")
 POOLS = ("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d")
 GLOBAL_POOLS = tuple(f"global_{kind}" for kind in POOLS)
 MERGES = ("add", "sub", "mul", "average", "maximum", "minimum", "concat")
-RECURRENT = ("lstm", "gru", "simple_rnn")
+RECURRENT = ("lstm", "gru")
 
 INTERFACES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("input", "dense", "batch_norm", "scale", *CONVOLUTIONS), BOTH),
@@ -42,6 +42,7 @@ REMEDIES: Mapping[str, str] = {
     "embedding": "look the rows up on the host and feed them in",
     "layer_norm": "retrain with batch normalisation, which costs nothing",
     "div": "multiply by the inverse",
+    "simple_rnn": "use a gru (hls4ml's SimpleRNN computes something else)",
     "matmul": "use a dense layer: a product of two activations needs its own hardware",
 }
 """What to do about kinds that cannot be built."""
@@ -161,7 +162,10 @@ def _backwards(layer: Layer, _: Network) -> str | None:
 
 
 def _gates(layer: Layer, _: Network) -> str | None:
-    known = {"activation": ("tanh", "relu", "sigmoid", "linear"), "recurrent_activation": ("sigmoid", "tanh", "hard_sigmoid")}  # fmt: skip
+    known = {
+        "activation": ("tanh", "relu", "sigmoid", "linear"),
+        "recurrent_activation": ("sigmoid", "tanh", "hard_sigmoid"),
+    }
     wrong = [
         f"{key} '{layer.attributes[key]}'"
         for key, names in known.items()
@@ -196,13 +200,12 @@ def _pad_value(layer: Layer, _: Network) -> str | None:
 
 def _quantizer(layer: Layer, _: Network) -> str | None:
     quantizer = layer.quantizer
-    if quantizer is None or quantizer.kind == "fixed" or layer.kind == "quantize":
+    if quantizer is None or quantizer.kind in ("fixed", "float", "affine"):
         return None
-    return (
-        f"an output rounded as '{quantizer.kind}'"
-        if quantizer.kind in ("po2", "binary", "ternary")
-        else None
-    )
+    plain = layer.kind == "quantize" and quantizer.kind == "binary"
+    if plain and set(quantizer.scale or (1.0,)) == {1.0} and quantizer.signed:
+        return None
+    return f"an output rounded as '{quantizer.kind}'"
 
 
 RULES: tuple[Rule, ...] = (
@@ -235,7 +238,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("average of two", ("average",), _average_of_many, "add them, and scale the sum"),
     Rule("at most 3 axes", ("concat", "transpose", "dense", "softmax"), _rank, "reshape first"),
-    Rule("normalisation along the last axis", ("batch_norm",), _norm_axis, "move the channels last"),
+    Rule("norms along the last axis", ("batch_norm",), _norm_axis, "move the channels last"),
     Rule("forward in time", RECURRENT, _backwards, "reverse the series on the host"),
     Rule("gates of tanh and sigmoid", RECURRENT, _gates, "retrain with tanh and sigmoid"),
     Rule("nearest neighbour", ("upsample",), _bilinear, "use interpolation 'nearest'"),
@@ -243,10 +246,10 @@ RULES: tuple[Rule, ...] = (
         "one type per tensor", tuple(INTERFACES), _by_element,
         "io: parallel, or retrain with one bit width per activation tensor", ("stream",),
     ),
-    Rule("padding and cropping of rows and columns", ("pad", "crop"), _channel_padding, "reshape first"),
+    Rule("padding of rows and columns", ("pad", "crop"), _channel_padding, "reshape first"),
     Rule("padding with zeros", ("pad",), _pad_value, "pad with zeros in the model"),
     Rule(
-        "outputs rounded to fixed point", tuple(INTERFACES), _quantizer,
+        "outputs rounded to fixed point or to -1 and 1", tuple(INTERFACES), _quantizer,
         "retrain with a fixed-point quantiser (quantized_bits, quantized_relu)",
     ),
 )  # fmt: skip
@@ -264,7 +267,9 @@ def problems(network: Network, options: Mapping[str, Any]) -> list[Problem]:
             continue
         if io not in interfaces:
             found.append(
-                Problem(layer.name, f"'{layer.kind}' is not there with io: {io}", f"io: {interfaces[0]}")
+                Problem(
+                    layer.name, f"'{layer.kind}' is not there with io: {io}", f"io: {interfaces[0]}"
+                )
             )  # fmt: skip
         if any(dim is None for dim in layer.output_shape):
             found.append(
@@ -282,7 +287,9 @@ def problems(network: Network, options: Mapping[str, Any]) -> list[Problem]:
             ):
                 where = "" if rule.interfaces == BOTH else f" with io: {io}"
                 found.append(
-                    Problem(layer.name, f"hls4ml takes {rule.limit}{where}, found {what}", rule.remedy)
+                    Problem(
+                        layer.name, f"hls4ml takes {rule.limit}{where}, found {what}", rule.remedy
+                    )
                 )  # fmt: skip
     return found + _limits(network, options, io)
 

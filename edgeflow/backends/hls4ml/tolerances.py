@@ -18,8 +18,8 @@ def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
     Equality where nothing is inexact. A softmax alone adds the error of its tables: the address of
     exp's table has a step of 16 / entries (half of it relative to each term), that of the inverse
     a step of 2**ceil(log2(classes + 1)) / entries relative to a sum of at least 1. Other
-    rounding may move an output by 5 % of the outputs' scale, and by a step of the coarsest quantised
-    activation, since a value next to the middle between two steps can fall to either side.
+    rounding may move an output by 5 % of the outputs' scale, and by a step of the coarsest
+    quantised activation: a value next to the middle of two steps can fall to either side.
     """
     inexact = [str(name) for name in record["inexact"]]
     if not inexact:
@@ -39,7 +39,7 @@ def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
     step = max((_step(layer.quantizer) for layer in network), default=0.0)
     bound = 0.05 * float(record["scale"]) + step
     tipped = (
-        f"; a value rounded the other way can tip a quantised activation by a step of up to {step:g}"
+        f"; a value rounded the other way can tip a quantised activation by one step ({step:g})"
         if step
         else ""
     )

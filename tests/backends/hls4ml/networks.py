@@ -13,9 +13,7 @@ from edgeflow.frontends.model import Model
 from edgeflow.network import Layer, Network, Quantizer, Weight, count_macs
 from edgeflow.targets import Target
 
-PYNQ = Target(
-    "pynq-z2", "PYNQ-Z2", "fpga", "TUL", ("hls4ml",), "xc7z020clg400-1", clock_mhz=100
-)
+PYNQ = Target("pynq-z2", "PYNQ-Z2", "fpga", "TUL", ("hls4ml",), "xc7z020clg400-1", clock_mhz=100)
 
 
 def fixed(bits: int, integer: int, signed: bool = True) -> Quantizer:
