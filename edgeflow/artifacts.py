@@ -28,10 +28,8 @@ def place(artifacts: Mapping[str, Path], output: Path, name: str, project: Path)
         try:
             _replace(source, goal)
         except OSError as error:
-            raise StoreError(
-                f"cannot write the artifact '{kind}': {error.strerror or error}",
-                where=str(error.filename or goal),
-                remedy="choose another folder with --output, or free some space",
+            raise StoreError.of(
+                error, f"the artifact '{kind}'", goal, "choose another folder with --output"
             ) from None
         placed[kind] = goal
     return placed

@@ -7,8 +7,14 @@ This module uses the standard library alone, because jobs import it inside their
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the system says that a disk or quota is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class EdgeflowError(Exception):
@@ -87,6 +93,15 @@ class ToolError(EdgeflowError):
 
 class StoreError(EdgeflowError):
     """The store or an output folder cannot be written."""
+
+    @classmethod
+    def of(cls, error: OSError, what: str, where: object, remedy: str) -> StoreError:
+        """What the system said, with what to do: free space if the disk is full, else `remedy`."""
+        return cls(
+            f"cannot write {what}: {error.strerror or error}",
+            where=str(error.filename or where),
+            remedy="free some space on that disk" if is_full(error) else remedy,
+        )
 
 
 class JobError(EdgeflowError):

@@ -22,21 +22,18 @@ import contextlib
 import importlib.util
 import json
 import os
-import queue
-import signal
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from edgeflow import toolchains
 from edgeflow.errors import EdgeflowError, Interrupted, JobError, StoreError, from_json
-from edgeflow.store import MANIFEST, Store, hash_json, hash_path
+from edgeflow.jobclient import Server
+from edgeflow.store import ELSEWHERE, MANIFEST, Store, hash_json, hash_path
 
 PACKAGE = Path(__file__).parent
 
@@ -102,7 +99,7 @@ class Runner:
         self.listener = listener
         self.history: list[Finished] = []
         self._slots = threading.BoundedSemaphore(workers or os.cpu_count() or 1)
-        self._servers: dict[str, _Server] = {}
+        self._servers: dict[str, Server] = {}
         self._guard = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
         self._cancelled = threading.Event()
@@ -128,7 +125,9 @@ class Runner:
         if finished is None:
             with self.store.lock(
                 key,
-                waiting=lambda: self.listener(Event(job, "waiting", text="another run does the same")),
+                waiting=lambda: self.listener(
+                    Event(job, "waiting", text="another run does the same")
+                ),
             ):
                 finished = self._from_store(job, key) or self._execute(job, key)
         with self._guard:
@@ -190,7 +189,7 @@ class Runner:
         self.listener(Event(job, "done"))
         return Finished(job, key, self.store.path(key) / "output", result, seconds, cached=False)
 
-    def _attempt(self, job: Job, key: str, folder: Path, server: _Server) -> dict[str, Any]:
+    def _attempt(self, job: Job, key: str, folder: Path, server: Server) -> dict[str, Any]:
         log = folder / "log.txt"
         with _disk(folder):
             (folder / "output").mkdir()
@@ -206,7 +205,11 @@ class Runner:
         }
         with _disk(folder):
             (folder / "request.json").write_text(json.dumps(request))
-        failure = server.run(folder, job, self.listener)
+        failure = server.run(
+            folder,
+            job.timeout,
+            lambda *step: self.listener(Event(job, "running", *step)),
+        )
         self._stop_if_cancelled()
         outcome = _read_json(folder / "outcome.json")
         if outcome is not None and "error" in outcome and failure in (None, "exit code 1"):
@@ -216,7 +219,9 @@ class Runner:
             raise error
         if failure or outcome is None:
             if failure and failure.startswith("exit code 75"):
-                raise StoreError("the disk is full", where=str(folder), remedy="free some space")
+                raise StoreError(
+                    "the disk is full", where=str(folder), remedy="free some space on it"
+                )
             with log.open("a") as handle:
                 handle.write(server.tail())
             raise JobError(
@@ -232,7 +237,7 @@ class Runner:
         if self._cancelled.is_set():
             raise Interrupted("interrupted", remedy="run the same command again: it resumes")
 
-    def _server(self, name: str) -> _Server:
+    def _server(self, name: str) -> Server:
         with self._guard:
             making = self._making.setdefault(name, threading.Lock())
         with making:
@@ -242,113 +247,8 @@ class Runner:
                 python = toolchains.ensure(
                     chain, lambda text: self.listener(Event(None, "running", text=text))
                 )
-                server = self._servers[name] = _Server(python, chain.environment)
+                server = self._servers[name] = Server(python, chain.environment)
             return server
-
-
-class _Server:
-    """The process of one toolchain that forks for each job, and the thread that hears from it."""
-
-    def __init__(self, python: Path, environment: Mapping[str, str]) -> None:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
-        self._process = subprocess.Popen(
-            [str(python), "-P", "-s", str(PACKAGE / "jobserver.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**kept, "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", **environment},
-            start_new_session=True,
-            text=True,
-        )
-        self._events: dict[str, queue.Queue[dict[str, Any]]] = {}
-        self._guard = threading.Lock()
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def run(self, folder: Path, job: Job, listener: Callable[[Event], None]) -> str | None:
-        """Run the request in `folder`; returns what went wrong, None where nothing did."""
-        inbox: queue.Queue[dict[str, Any]] = queue.Queue()
-        name = str(folder)
-        with self._guard:
-            self._events[name] = inbox
-        deadline = time.monotonic() + job.timeout
-        pid: int | None = None
-        try:
-            self._send(name)
-            while True:
-                if not self.alive and inbox.empty():
-                    return f"its toolchain's process ended ({_exit_text(self._process.wait())})"
-                try:
-                    message = inbox.get(timeout=min(0.5, max(0.01, deadline - time.monotonic())))
-                except queue.Empty:
-                    if time.monotonic() < deadline:
-                        continue
-                    return f"it ran past its time limit of {job.timeout:g} s"
-                if "pid" in message:
-                    pid = message["pid"]
-                elif "progress" in message:
-                    done, total, text = message["progress"]
-                    listener(Event(job, "running", done, total, text))
-                elif "exit" in message:
-                    status = message["exit"]
-                    return None if status == 0 else _exit_text(status)
-        finally:
-            with self._guard:
-                self._events.pop(name, None)
-            if pid is not None:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, signal.SIGKILL)
-            elif time.monotonic() >= deadline:
-                self.close()  # it hangs while importing
-
-    def _send(self, line: str) -> None:
-        stdin = self._process.stdin
-        assert stdin is not None
-        with self._guard, contextlib.suppress(OSError, ValueError):
-            stdin.write(line + "\n")
-            stdin.flush()
-
-    def _listen(self) -> None:
-        stdout = self._process.stdout
-        assert stdout is not None
-        for line in stdout:
-            try:
-                message = json.loads(line)
-                name = message["job"]
-            except (ValueError, KeyError, TypeError):
-                continue
-            with self._guard:
-                inbox = self._events.get(name)
-            if inbox is not None:
-                inbox.put(message)
-
-    def tail(self) -> str:
-        """The end of what the server itself printed."""
-        if self._log.closed:
-            return ""
-        self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, self._log.tell() - 4000))
-        return self._log.read().decode(errors="replace")
-
-    def close(self) -> None:
-        """End the server, and with it every job that it runs."""
-        with contextlib.suppress(OSError):
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._listener.join(timeout=2)  # it ends when the last holder of the pipe does
-        if not self._listener.is_alive() and self._process.stdout is not None:
-            self._process.stdout.close()
-        self._log.close()
 
 
 def job_key(job: Job, store: Store) -> str:
@@ -438,15 +338,6 @@ def _imports(text: str, module: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _exit_text(status: int) -> str:
-    if status < 0:
-        try:
-            return f"killed by {signal.Signals(-status).name}"
-        except ValueError:
-            return f"killed by signal {-status}"
-    return f"exit code {status}"
-
-
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         record: dict[str, Any] = json.loads(path.read_text())
@@ -460,11 +351,7 @@ def _disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(
-            f"cannot write: {error.strerror}",
-            where=str(error.filename or folder),
-            remedy="free some space, or set EDGEFLOW_CACHE to a folder that can be written",
-        ) from None
+        raise StoreError.of(error, "the store", folder, ELSEWHERE) from None
 
 
 __all__ = ["EdgeflowError", "Event", "Finished", "Job", "Runner", "code_version", "job_key"]

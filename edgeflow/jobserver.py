@@ -124,7 +124,7 @@ def _job_main(folder: Path, request: dict[str, object], events: int, parent: int
         status = 0
     except BaseException as error:  # noqa: BLE001 - every failure becomes an outcome
         traceback.print_exc()
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return DISK_FULL
         outcome = {"error": _describe(error)}
         status = 1

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import math
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgeflow import __version__, targets, verify
+from edgeflow import __version__, record, targets, verify
 from edgeflow.artifacts import place
 from edgeflow.backends import registry
-from edgeflow.backends.base import Backend, Problem, Request, Simulation
+from edgeflow.backends.base import Backend, Problem, Request
 from edgeflow.compress import methods
 from edgeflow.errors import (
     DataError,
@@ -31,7 +31,7 @@ from edgeflow.frontends.model import Model
 from edgeflow.jobs import Finished, Job, Runner
 from edgeflow.network import Network
 from edgeflow.recipe import CompressSpec, DataSpec, Recipe, TargetSpec
-from edgeflow.store import hash_path
+from edgeflow.record import Dataset
 from edgeflow.targets import Target
 
 
@@ -49,11 +49,13 @@ class Aim:
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """The dataset's folder and what its job said of it (task, counts, shapes, classes)."""
+class Outcome:
+    """What came of one target: its part of the report, and the folders in the store."""
 
-    folder: Path
-    about: Mapping[str, Any]
+    entry: Mapping[str, Any]
+    artifacts: Mapping[str, Path]
+    golden: Path
+    simulated: Sequence[Finished]
 
 
 @dataclass
@@ -157,6 +159,7 @@ def run(
     from edgeflow.report.write import prepare, write
 
     wanted = aims(recipe, where)
+    new = not output.exists()
     prepare(output)
     session = Session(recipe, runner, output, projects, synthesise)
     with ThreadPoolExecutor(max_workers=len(wanted) + 1) as pool:
@@ -167,6 +170,8 @@ def run(
             runner.cancel()
             pool.shutdown(cancel_futures=True)
             runner.restore()
+            if new:
+                shutil.rmtree(output, ignore_errors=True)  # nothing half-written
             if isinstance(error, KeyboardInterrupt):
                 raise Interrupted(
                     "interrupted; what was finished is kept",
@@ -193,29 +198,32 @@ def _run(
         {aim.name: pool.submit(_aim_run, session, aim, model, data, x) for aim in wanted}
     )
     reference_folder = base.result().path
-    record: dict[str, Any] = {
+    report: dict[str, Any] = {
         "schema": "edgeflow.report/1",
         "edgeflow": __version__,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "name": recipe.name,
         "recipe": recipe_file,
-        "model": describe(model),
-        "data": _describe_data(recipe.data, data),
+        "model": record.describe(model),
+        "data": record.describe_data(recipe.data, data),
         "metric": verify.METRICS[data.about["task"]] if data else None,
-        "accuracy": _accuracy(reference_folder / "golden.npz", data),
+        "accuracy": record.accuracy(reference_folder / "golden.npz", data),
         "history": {"float": model.history} if model.history else {},
-        "stages": [_stage(finished) for finished in session.stages],
+        "stages": [record.stage(finished) for finished in session.stages],
         "targets": {},
     }
     for aim in wanted:
-        entry = results[aim.name]
-        entry["accuracy_float"] = record["accuracy"]
-        record["targets"][aim.name] = entry
-    write(record, session.output)
-    return record
+        outcome = results[aim.name]
+        report["targets"][aim.name] = {
+            **outcome.entry,
+            "accuracy_float": report["accuracy"],
+            "artifacts": _place(session, aim, outcome),
+        }
+    write(report, session.output)
+    return report
 
 
-def _gather(futures: Mapping[str, Future[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+def _gather(futures: Mapping[str, Future[Outcome]]) -> dict[str, Outcome]:
     """The results; the first failure ends the wait, and is raised."""
     done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
     for future in done:
@@ -278,10 +286,8 @@ def _choose_inputs(session: Session, model: Model, data: Dataset | None) -> Path
     return session.do(job).path / "x.npz"
 
 
-def _aim_run(
-    session: Session, aim: Aim, model: Model, data: Dataset | None, x: Path
-) -> dict[str, Any]:
-    """Everything for one target; returns its part of the report."""
+def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: Path) -> Outcome:
+    """Everything for one target, but for writing to the user's folders."""
     retrained = model
     if aim.method != "none":
         assert data is not None
@@ -309,35 +315,40 @@ def _aim_run(
             pool.map(lambda item: session.do(item.job, f"{aim.name}, {item.runtime}"), simulations)
         )
     checks = [
-        _verify(simulation, outcome, golden, retrained.network, data)
+        record.verification(simulation, outcome, golden, retrained.network, data)
         for simulation, outcome in zip(simulations, outcomes, strict=True)
     ]
     deciding = [check for check in checks if check["deciding"]]
     estimates = aim.backend.estimate(
         retrained.network, aim.target, aim.options, compiled.path, result
     )
-    project = aim.project or session.projects / request.name
-    placed = place(aim.backend.artifacts(compiled.path), session.output, aim.name, project)
-    if "tflite" in placed:
-        placed["golden"] = _golden_vectors(golden, outcomes, session.output / aim.name)
-    return {
+    entry = {
         "backend": aim.backend.name,
         "target": aim.target.name,
         "title": aim.target.title,
         "options": dict(aim.options),
         "accuracy": deciding[0]["accuracy"] if deciding else None,
-        "accuracy_float": None,
-        "accuracy_retrained": _accuracy(golden / "golden.npz", data),
+        "accuracy_retrained": record.accuracy(golden / "golden.npz", data),
         "verified": bool(deciding) and all(check["passed"] for check in deciding),
         "verification": checks,
         "compress": {"method": aim.method, **aim.compress} if aim.method != "none" else None,
         "history": retrained.history if retrained is not model else {},
-        "layers": layer_rows(retrained.network),
-        "artifacts": {kind: os.path.relpath(path, session.output) for kind, path in placed.items()},
+        "layers": record.layer_rows(retrained.network),
         "estimates": {name: figure.to_json() for name, figure in estimates.items()},
         "notes": notes,
         "error": None,
     }
+    return Outcome(entry, aim.backend.artifacts(compiled.path), golden, outcomes)
+
+
+def _place(session: Session, aim: Aim, outcome: Outcome) -> dict[str, str]:
+    """Bring the artifacts to where the user wants them; their paths relative to the report."""
+    project = aim.project or session.projects / f"{session.recipe.name}-{aim.name}"
+    placed = place(outcome.artifacts, session.output, aim.name, project)
+    if "tflite" in placed:
+        folder = session.output / aim.name
+        placed["golden"] = _golden_vectors(outcome.golden, outcome.simulated, folder)
+    return {kind: os.path.relpath(path, session.output) for kind, path in placed.items()}
 
 
 def _golden_vectors(golden: Path, outcomes: Sequence[Finished], folder: Path) -> Path:
@@ -378,88 +389,3 @@ def _ahead(
         except (ToolchainError, JobError) as error:
             result[f"{name}_reason"] = error.message
             notes.append(f"{name}: {error.message}")
-
-
-def _verify(
-    simulation: Simulation,
-    outcome: Finished,
-    golden: Path,
-    network: Network,
-    data: Dataset | None,
-) -> dict[str, Any]:
-    comparison = verify.compare(golden, outcome.path, simulation.tolerance, network)
-    tolerance = simulation.tolerance
-    return {
-        "runtime": outcome.result.get("runtime", simulation.runtime),
-        "version": outcome.result.get("version"),
-        "resolver": outcome.result.get("resolver"),
-        "deciding": simulation.deciding,
-        "accuracy": _accuracy(outcome.path / "outputs.npz", data),
-        "tolerance": {
-            "absolute": tolerance.absolute,
-            "agreement": tolerance.agreement,
-            "reason": tolerance.reason,
-        },
-        **{name: _finite(value) for name, value in comparison.to_json().items()},
-    }
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity: a difference that is not finite becomes null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def layer_rows(network: Network) -> list[dict[str, Any]]:
-    """One record per layer, for the report's tables."""
-    return [
-        {
-            "name": layer.name,
-            "kind": layer.kind,
-            "output_shape": list(layer.output_shape),
-            "parameters": layer.parameters,
-            "macs": layer.macs,
-            "weight_bits": layer.weight_bits,
-            "activation_bits": layer.activation_bits,
-            "sparsity": layer.sparsity,
-        }
-        for layer in network
-    ]
-
-
-def _accuracy(outputs: Path, data: Dataset | None) -> float | None:
-    return verify.accuracy(outputs, data.folder, data.about["task"]) if data else None
-
-
-def describe(model: Model) -> dict[str, Any]:
-    """The report's part about the given model."""
-    from dataclasses import asdict
-
-    network = model.network
-    return {
-        "name": network.name,
-        "format": model.format,
-        "sha256": network.source.get("sha256") or hash_path(model.weights),
-        "totals": asdict(network.totals),
-        "layers": layer_rows(network),
-    }
-
-
-def _describe_data(spec: DataSpec | None, data: Dataset | None) -> dict[str, Any] | None:
-    if spec is None or data is None:
-        return None
-    about = data.about
-    return {
-        "name": spec.source or (spec.file.name if spec.file else ""),
-        **{name: about.get(name) for name in ("task", "train", "test", "classes")},
-    }
-
-
-def _stage(finished: Finished) -> dict[str, Any]:
-    return {
-        "title": finished.job.title,
-        "label": finished.job.label,
-        "toolchain": finished.job.toolchain,
-        "seconds": round(finished.seconds, 3),
-        "cached": finished.cached,
-        "key": finished.key,
-    }

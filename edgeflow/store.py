@@ -8,7 +8,6 @@ key removes. One lock file per key lets two runs share the work: one does it, th
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -25,6 +24,7 @@ from typing import Any
 from edgeflow.errors import StoreError
 
 MANIFEST = "job.json"
+ELSEWHERE = "make the folder writable, or set EDGEFLOW_CACHE to one that is"
 
 
 def cache_root() -> Path:
@@ -120,15 +120,7 @@ class Store:
         try:
             yield
         except OSError as error:
-            raise StoreError(
-                f"cannot write: {error.strerror or error}",
-                where=str(error.filename or self.root),
-                remedy=(
-                    "free some space on that disk"
-                    if error.errno in (errno.ENOSPC, errno.EDQUOT)
-                    else "make the folder writable, or set EDGEFLOW_CACHE to one that is"
-                ),
-            ) from None
+            raise StoreError.of(error, "the store", self.root, ELSEWHERE) from None
 
 
 def _flush(folder: Path) -> None:

@@ -17,21 +17,23 @@ HEAVY = set(
     "tensorflow tf_keras keras qkeras hgq hls4ml da4ml h5py onnx onnxruntime qonnx sklearn scipy "
     "ai_edge_litert tflite_runtime jax jaxlib libtpu tensorflow_model_optimization".split()
 )
-CORE_ONLY = set("pydantic typer rich yaml jinja2 paramiko plotly uv".split())
+CORE_ONLY = set("pydantic typer paramiko plotly uv".split())  # in no toolchain's lock
 ORDER = (
     ("__main__",),
     ("cli",),
     ("api", "doctor"),
     ("estimating",),
     ("pipeline",),
-    ("artifacts", "recipe"),
+    ("record",),
+    ("recipe",),
     ("compress", "backends", "deploy", "report"),
     ("estimate",),
-    ("verify", "golden_job", "data_job"),
+    ("verify", "golden_job", "data_job", "artifacts"),
     ("frontends",),
     ("targets",),
     ("yamlfile", "targetfile"),
-    ("jobs", "jobserver"),
+    ("jobs",),
+    ("jobclient", "jobserver"),
     ("toolchains",),
     ("store", "network"),
     ("errors",),

@@ -81,7 +81,8 @@ def write(inputs: Path, outputs: Mapping[str, tuple[str, Path]], to: Path) -> Pa
             np.savez_compressed(handle, **arrays)
         os.replace(part, to)
     except OSError as error:
-        raise StoreError(f"cannot write golden vectors: {error.strerror}", where=str(to)) from None
+        remedy = "choose an output folder that can be written"
+        raise StoreError.of(error, "golden vectors", to, remedy) from None
     finally:
         with contextlib.suppress(OSError):
             part.unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import uuid
@@ -68,11 +67,4 @@ def prepare(folder: Path) -> None:
 
 
 def _cannot(error: OSError, folder: Path) -> StoreError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return StoreError(
-        f"the report cannot be written: {error.strerror or error}",
-        where=str(error.filename or folder),
-        remedy="free some space on that disk"
-        if full
-        else "choose an output folder that can be written",
-    )
+    return StoreError.of(error, "the report", folder, "choose an output folder that can be written")

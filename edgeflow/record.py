@@ -1,0 +1,112 @@
+"""What a run puts into its report, as plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeflow import verify
+from edgeflow.backends.base import Simulation
+from edgeflow.frontends.model import Model
+from edgeflow.jobs import Finished
+from edgeflow.network import Network
+from edgeflow.recipe import DataSpec
+from edgeflow.store import hash_path
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The dataset's folder and what its job said of it (task, counts, shapes, classes)."""
+
+    folder: Path
+    about: Mapping[str, Any]
+
+
+def verification(
+    simulation: Simulation,
+    outcome: Finished,
+    golden: Path,
+    network: Network,
+    data: Dataset | None,
+) -> dict[str, Any]:
+    """One comparison of an artifact with its model, with what it was allowed."""
+    comparison = verify.compare(golden, outcome.path, simulation.tolerance, network)
+    tolerance = simulation.tolerance
+    return {
+        "runtime": outcome.result.get("runtime", simulation.runtime),
+        "version": outcome.result.get("version"),
+        "resolver": outcome.result.get("resolver"),
+        "deciding": simulation.deciding,
+        "accuracy": accuracy(outcome.path / "outputs.npz", data),
+        "tolerance": {
+            "absolute": tolerance.absolute,
+            "agreement": tolerance.agreement,
+            "reason": tolerance.reason,
+        },
+        **{name: _finite(value) for name, value in comparison.to_json().items()},
+    }
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: a difference that is not finite becomes null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def layer_rows(network: Network) -> list[dict[str, Any]]:
+    """One record per layer, for the report's tables."""
+    return [
+        {
+            "name": layer.name,
+            "kind": layer.kind,
+            "output_shape": list(layer.output_shape),
+            "parameters": layer.parameters,
+            "macs": layer.macs,
+            "weight_bits": layer.weight_bits,
+            "activation_bits": layer.activation_bits,
+            "sparsity": layer.sparsity,
+        }
+        for layer in network
+    ]
+
+
+def accuracy(outputs: Path, data: Dataset | None) -> float | None:
+    """Quality on the test data of the outputs in an ``.npz``; None without labelled data."""
+    return verify.accuracy(outputs, data.folder, data.about["task"]) if data else None
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """The report's part about the given model."""
+    network = model.network
+    return {
+        "name": network.name,
+        "format": model.format,
+        "sha256": network.source.get("sha256") or hash_path(model.weights),
+        "totals": asdict(network.totals),
+        "layers": layer_rows(network),
+    }
+
+
+def describe_data(spec: DataSpec | None, data: Dataset | None) -> dict[str, Any] | None:
+    """The report's part about the data."""
+    if spec is None or data is None:
+        return None
+    about = data.about
+    return {
+        "name": spec.source or (spec.file.name if spec.file else ""),
+        **{name: about.get(name) for name in ("task", "train", "test", "classes")},
+    }
+
+
+def stage(finished: Finished) -> dict[str, Any]:
+    """One job of the run, for the report's timings."""
+    return {
+        "title": finished.job.title,
+        "label": finished.job.label,
+        "toolchain": finished.job.toolchain,
+        "seconds": round(finished.seconds, 3),
+        "cached": finished.cached,
+        "key": finished.key,
+    }
