@@ -25,7 +25,7 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-]+")
 
 def clean_name(name: str) -> str:
     """A layer name that Keras, file systems and C tools accept: ``/conv/Conv`` is ``conv_Conv``."""
-    text = _NOT_IN_NAMES.sub("_", name.split(";")[0]).strip("_.-")
+    text = _NOT_IN_NAMES.sub("_", name.split(";", maxsplit=1)[0]).strip("_.-")
     return text or "layer"
 
 

@@ -194,7 +194,7 @@ def _named(layer: Layer) -> str:
     return clean_name(layer.name)
 
 
-def _input(maker: _Maker, layer: Layer) -> Any:
+def _input(_: _Maker, layer: Layer) -> Any:
     return keras.Input(layer.output_shape, name=_named(layer), dtype="float32")
 
 

@@ -380,8 +380,12 @@ def trace(model: Any, x: np.ndarray[Any, Any]) -> Arrays:
 def _before_activation(context: Context, layer: Any, arguments: Any) -> Arrays:
     """The output of a layer whose activation is a Network layer of its own."""
     found: Arrays = {}
-    if getattr(layer, "enable_iq", False) and hasattr(layer.iq, "quantizer"):
-        found[context.made[0]] = np.asarray(layer.iq(arguments))
+    if getattr(layer, "enable_iq", False):
+        given = arguments if isinstance(arguments, list) else [arguments]
+        rounders = [layer.iq] if hasattr(layer.iq, "quantizer") else list(layer.iq)
+        rounded = [n for n in context.made if context.draft.layers[n].kind == "quantize"]
+        for name, rounder, value in zip(rounded, rounders, given, strict=False):
+            found[name] = np.asarray(rounder(value))
     activation = getattr(layer, "activation", None)
     names = [n for n in context.made if context.draft.layers[n].weights]
     if activation is None or not names or getattr(layer, "enable_oq", False):

@@ -2,8 +2,8 @@
 
 Attributes follow Keras' names. Axes are negative or counted with the batch as 0, as in Keras,
 but for ``reshape`` (``target_shape`` without the batch) and ``slice`` (``begin``, ``end``,
-``strides`` without the batch). Weight roles: ``kernel``, ``bias``, ``recurrent_kernel``, ``gamma``,
-``beta``, ``moving_mean``, ``moving_variance``, ``alpha``, ``embeddings``, ``scale``, ``offset``, ``value``.
+``strides`` without the batch). Weight roles: ``kernel``, ``bias``, ``recurrent_kernel``,
+``gamma``, ``beta``, ``moving_mean``, ``moving_variance``, ``alpha``, ``embeddings``, ``scale``, ``offset``, ``value``.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ class Context:
     def activate(self, function: Any, suffix: bool = True) -> None:
         """Add the layer's activation as a layer of its own."""
         for kind, attributes, quantizer in activation(function, self.legacy):
-            tail = f"_{kind}" if suffix or self.made else ""
+            own = [n for n in self.made if self.draft.layers[n].kind != "quantize"]
+            tail = f"_{kind}" if suffix or own else ""
             self.add(kind, attributes, suffix=tail, quantizer=quantizer)
 
 
@@ -342,7 +343,7 @@ def _rounded(layer: Any, attribute: str, variable: Any) -> Any:
 
 def _batch_norm(context: Context) -> str:
     layer = context.layer
-    axis = layer.axis if isinstance(layer.axis, int) else list(layer.axis)[0]
+    axis = layer.axis if isinstance(layer.axis, int) else next(iter(layer.axis))
     rank = len(context.output_shape) + 1
     axis = axis - rank if axis > 0 else axis
     if hasattr(layer, "bn_gamma"):  # HGQ2 rounds the scale and offset that result
@@ -678,5 +679,6 @@ def _hgq_rounding(context: Context, which: str) -> None:
         suffix = f"_{which}{index or ''}"
         name = context.add("quantize", suffix=suffix, shape=shape, inputs=[source], quantizer=found)
         context.draft.arrays.update({f"{name}/@{part}": value for part, value in arrays.items()})
+        context.made.append(name)
         rounded.append(name)
     context.inputs = rounded + context.inputs[len(rounded) :] if len(rounded) > 1 else rounded

@@ -201,7 +201,10 @@ def _scanned(config: Any, version: str, *, where: str) -> Scanned:
             where=where,
             remedy="write it with model.to_json()",
         )
-    new = version.split(".")[0].isdecimal() and int(version.split(".")[0]) >= 3
+    new = (
+        version.split(".", maxsplit=1)[0].isdecimal()
+        and int(version.split(".", maxsplit=1)[0]) >= 3
+    )
     libraries = {_library(item) for item in objects(config)} - {None}
     if new:
         model_format = (

@@ -1,8 +1,8 @@
 """Layers that published models use and no released library holds, for tf-keras.
 
 ``QDenseBatchnorm``: QKeras' development branch (MLPerf Tiny's AD08 by hls4ml).
-``BinaryDense``, ``TernaryDense``, ``binary_tanh``, ``ternary_tanh``, ``relu1``, ``Clip``: the layers of
-Courbariaux et al. (arXiv:1602.02830) as hls4ml's examples use them. Inference only.
+``BinaryDense``, ``TernaryDense``, ``binary_tanh``, ``ternary_tanh``, ``relu1``, ``Clip``: the
+layers of Courbariaux et al. (arXiv:1602.02830) as hls4ml's examples use them. Inference only.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def objects() -> dict[str, Any]:
     class BinaryDense(tf_keras.layers.Dense):  # type: ignore[misc]
         """Dense whose kernel is +-H."""
 
-        def __init__(self, units: int, H: Any = 1.0, **kwargs: Any) -> None:  # noqa: N803
+        def __init__(self, units: int, H: Any = 1.0, **kwargs: Any) -> None:
             for name in ("kernel_lr_multiplier", "bias_lr_multiplier"):
                 kwargs.pop(name, None)
             super().__init__(units, **kwargs)

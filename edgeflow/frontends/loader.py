@@ -32,7 +32,8 @@ def load(paths: Sequence[Path], runner: Runner) -> Model:
             params["weights_name"] = weights.name if weights.name != name else f"weights_{name}"
         probe = Job(
             entry="edgeflow.frontends.keras_job:probe", toolchain="keras", title="read the format",
-            inputs={"model": path}, params={"name": name}, imports=("h5py", "numpy"), timeout=TIMEOUT,
+            inputs={"model": path}, params={"name": name}, imports=("h5py", "numpy"),
+            timeout=TIMEOUT,
         )  # fmt: skip
         model_format = str(runner.run(probe).result["format"])
     else:
@@ -141,7 +142,7 @@ def _is_json(path: Path) -> bool:
 def _folder_error(path: Path) -> ModelError:
     if (path / "saved_model.pb").is_file():
         return ModelError(
-            "expected a model file, found a TensorFlow SavedModel, which holds a program and not layers",
+            "expected a model file, found a TensorFlow SavedModel, which is a program, not layers",
             where=str(path),
             remedy="use its .tflite or .onnx: tf.lite.TFLiteConverter.from_saved_model, or tf2onnx",
         )

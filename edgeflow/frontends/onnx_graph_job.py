@@ -115,9 +115,8 @@ class Translator:
 
     def rank(self, tensor: str) -> int:
         """Number of dimensions, the batch counted."""
-        return int(
-            (self.constants.get(tensor) if tensor in self.constants else self.values[tensor]).ndim
-        )  # type: ignore[union-attr]
+        held = self.constants if tensor in self.constants else self.values
+        return int(held[tensor].ndim)
 
     def shape(self, tensor: str, last: bool = False) -> Shape:
         """A tensor's shape without the batch, channels moved last if asked for."""
@@ -219,7 +218,7 @@ class Op:
         self.t = translator
         self.node = node
         self.at = attributes(node)
-        self.inputs = [name for name in node.input]
+        self.inputs = list(node.input)
         self.output = node.output[0]
         self.name = node.name or f"{node.op_type}_{self.output}"
         # QONNX's channels-last operators have the Network's own order
@@ -268,7 +267,7 @@ class Op:
         self.t.bind(self.output, name, last and not self.channels_last, order)
         return name
 
-    def extra(
+    def helper(
         self,
         kind: str,
         suffix: str,

@@ -63,7 +63,7 @@ def _padded(
     settings: dict[str, Any] = {"padding": [list(pair) for pair in pairs]}
     if value:
         settings["value"] = value
-    return op.extra("pad", "_pad", [layer], grown, settings), "valid"
+    return op.helper("pad", "_pad", [layer], grown, settings), "valid"
 
 
 def conv(op: Op) -> None:
@@ -179,7 +179,7 @@ def pool(op: Op) -> None:
     if not highest and any(any(p) for p in pads) and (pads != same) != include:
         return op.opaque(" with padding that is not averaged")
     if not highest and include and any(any(p) for p in pads):
-        layer = op.extra(
+        layer = op.helper(
             "pad", "_pad", [layer],
             tuple(n + sum(p) for n, p in zip(_sizes(op), pads, strict=True)) + op.t.draft.shape(layer)[-1:],
             {"padding": [*[list(p) for p in pads], [0, 0]]},
@@ -213,7 +213,11 @@ def pad(op: Op) -> None:
     number = 0.0 if value is None else float(np.asarray(value).reshape(-1)[0])
     rank = op.rank
     pairs = [[int(given[i]), int(given[i + rank])] for i in range(rank)]
-    if any(pairs[0]) or len(op.inputs) > 3 and op.inputs[3] or any(v < 0 for p in pairs for v in p):
+    if (
+        any(pairs[0])
+        or (len(op.inputs) > 3 and op.inputs[3])
+        or any(v < 0 for p in pairs for v in p)
+    ):
         return op.opaque()
     last = rank > 2 and not any(pairs[1])
     chosen = [*pairs[2:], pairs[1]] if last else pairs[1:]

@@ -61,20 +61,22 @@ class Rounding(keras.layers.Layer):  # type: ignore[misc]
 
     def _fixed(self, x: Any) -> Any:
         quantizer = self.rounding
+        signed: Any = float(quantizer.signed)
+        integer: Any = float(quantizer.integer or 0)
+        fraction: Any = quantizer.bits - integer - signed
         if self.by_element:
             signed, integer = self.by_element["signed"], self.by_element["integer"]
             fraction = self.by_element["fraction"]
-        else:
-            signed, integer = float(quantizer.signed), float(quantizer.integer or 0)
-            fraction = quantizer.bits - integer - signed
         step = np.exp2(-np.asarray(fraction, np.float64)).astype(np.float32)
         top = np.exp2(np.asarray(integer, np.float64)).astype(np.float32) / step
         narrow = quantizer.narrow or (quantizer.overflow or "").endswith("SYM")
         low = -np.asarray(signed, np.float32) * (top - (1.0 if narrow else 0.0))
-        q = _round(x / step, quantizer.rounding)
+        q = _round(x * (1 / step), quantizer.rounding)
         if quantizer.overflow == "WRAP":
             low = -np.asarray(signed, np.float32) * top
-            q = ops.mod(q - low, top - low) + low
+            # not `mod`: TensorFlow's constant folding breaks sums of constants around it
+            span = top - low
+            q = q - ops.floor(q * (1 / span) - low / span) * span
         else:
             q = ops.clip(q, low, top - 1)
         result = q * step

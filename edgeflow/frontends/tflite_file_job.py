@@ -41,8 +41,9 @@ class Parsed:
         try:
             Interpreter(model_path=str(path))  # verifies every offset before we follow one
         except Exception as error:  # noqa: BLE001 - LiteRT raises ValueError or RuntimeError
+            reason = (str(error).strip().splitlines() or [""])[0][:200]
             raise ModelError(
-                f"the TFLite file is damaged or cut short: {str(error).strip().splitlines()[0][:200]}",
+                f"the TFLite file is damaged or cut short: {reason}",
                 where=where,
                 remedy=remedy,
             ) from None
@@ -212,8 +213,6 @@ class Session:
             q = np.round(sample.astype(np.float64) / scale[0]) + zero[0]
             sample = np.clip(q, limits.min, limits.max)
         detail = self.interpreter.get_input_details()[0]
-        if self.parsed.model.subgraphs[0].inputs[0] != index:
-            raise AssertionError
         self.interpreter.set_tensor(detail["index"], sample[None].astype(kind))
         self.interpreter.invoke()
 
@@ -227,7 +226,8 @@ class Session:
         if scale.size > 1:
             shape[axis] = scale.size
         real = (values.astype(np.float64) - zero.reshape(shape)) * scale.reshape(shape)
-        return real.astype(np.float32)
+        found: Array = real.astype(np.float32)
+        return found
 
     def traced(self, places: Mapping[str, int]) -> dict[str, Array]:
         """The tensors of Network layers, where the interpreter has them."""

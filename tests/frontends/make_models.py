@@ -169,6 +169,71 @@ def hgq(folder):
     save(folder, "hgq", model, (6, 6, 2), (".keras",))
 
 
+def onnx_files(folder):
+    """An image network as PyTorch exports it: channels first, shapes computed in the graph."""
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    def weight(name, *shape):
+        return numpy_helper.from_array(RNG.normal(0, 0.4, shape).astype(np.float32), name)
+
+    make = helper.make_node
+    nodes = [
+        make("Conv", ["x", "w1", "b1"], ["a"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]),
+        make("BatchNormalization", ["a", "g", "bb", "m", "v"], ["b"], epsilon=1e-4),
+        make("Clip", ["b", "zero", "six"], ["c"]),
+        make("Conv", ["c", "w2"], ["d"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], group=4),
+        make("PRelu", ["d", "slope"], ["d1"]),
+        make("Mul", ["d1", "scale"], ["d2"]),
+        make("Add", ["d2", "c"], ["e"]),
+        make("Concat", ["e", "c"], ["f"], axis=1),
+        make("MaxPool", ["f"], ["g1"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        make("ConvTranspose", ["g1", "w3"], ["h"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        make("Resize", ["h", "", "twice"], ["i"], mode="nearest", nearest_mode="floor",
+             coordinate_transformation_mode="asymmetric"),
+        make("AveragePool", ["i"], ["j"], kernel_shape=[2, 2], strides=[2, 2]),
+        make("Shape", ["j"], ["s"]),
+        make("Gather", ["s", "first"], ["n"]),
+        make("Unsqueeze", ["n", "axes0"], ["n1"]),
+        make("Concat", ["n1", "minus"], ["shape"], axis=0),
+        make("Reshape", ["j", "shape"], ["k"]),
+        make("Gemm", ["k", "w4", "b4"], ["l"], transB=1),
+        make("Sigmoid", ["l"], ["l1"]),
+        make("Mul", ["l", "l1"], ["l2"]),
+        make("MatMul", ["l2", "w5"], ["o"]),
+        make("Add", ["o", "b5"], ["p"]),
+        make("Softmax", ["p"], ["y"], axis=-1),
+    ]
+    variance = numpy_helper.from_array(RNG.uniform(0.5, 2, 4).astype(np.float32), "v")
+    const = lambda name, value, kind: numpy_helper.from_array(np.array(value, kind), name)  # noqa: E731
+    weights = [
+        weight("w1", 4, 3, 3, 3), weight("b1", 4), weight("g", 4), weight("bb", 4), weight("m", 4),
+        variance, weight("w2", 4, 1, 3, 3), weight("slope", 4, 1, 1), weight("scale", 4, 1, 1),
+        weight("w3", 8, 3, 3, 3), weight("w4", 6, 75), weight("b4", 6), weight("w5", 6, 3),
+        weight("b5", 3), const("zero", 0.0, np.float32), const("six", 6.0, np.float32),
+        const("twice", [1, 1, 2, 2], np.float32), const("first", 0, np.int64),
+        const("axes0", [0], np.int64), const("minus", [-1], np.int64),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 11, 11])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])], weights,
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, folder / "image.onnx")
+    x = RNG.uniform(-1, 1, (20, 3, 11, 11)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(folder / "image.onnx"))
+    np.savez(folder / "image_onnx.npz", x=x, y=session.run(None, {"x": x})[0])
+    bad = onnx.ModelProto()
+    bad.CopyFrom(model)
+    bad.graph.initializer[0].CopyFrom(
+        numpy_helper.from_array(np.full((4, 3, 3, 3), np.nan, np.float32), "w1")
+    )
+    onnx.save(bad, folder / "nan.onnx")
+    onnx.save(model, folder / "outside.onnx", save_as_external_data=True, size_threshold=0)
+
+
 if __name__ == "__main__":
     what, target = sys.argv[1], Path(sys.argv[2])
     target.mkdir(parents=True, exist_ok=True)
@@ -184,3 +249,4 @@ if __name__ == "__main__":
         keras.utils.set_random_seed(1)
         plain(target, keras, False)
         hgq(target)
+        onnx_files(target)
