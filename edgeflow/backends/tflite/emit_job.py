@@ -24,6 +24,8 @@ from edgeflow.frontends.folder_job import clean_name
 from edgeflow.frontends.keras_build_job import Function
 from edgeflow.network import Layer, Network
 
+RECURRENT = frozenset(["lstm", "gru", "simple_rnn"])
+
 
 def scopes(network: Network) -> dict[str, str]:
     """A name scope for each layer: its name in the characters that TensorFlow allows, unique."""
@@ -94,7 +96,10 @@ def _apply(
         return read[0]
     if plan is not None and layer.name in plan.kernels:
         return _multiply(layer, read[0], twin, weights, plan.kernels[layer.name])
-    return _call(twin.get_layer(clean_name(layer.name)), read)
+    known = twin.get_layer(clean_name(layer.name))
+    if layer.kind in RECURRENT:
+        known.unroll = True  # Keras 3's loop converts to a file that crashes LiteRT 2.3
+    return _call(known, read)
 
 
 def _call(known: Any, read: list[Any]) -> Any:

@@ -89,8 +89,8 @@ def _step(facts: Mapping[str, Any]) -> float:
     output = facts["outputs"][0]
     if output["scale"]:
         return float(output["scale"][0])
-    last = facts["operators"][-1]
-    if last["op"] == "DEQUANTIZE":
+    last = facts["operators"][-1] if facts["operators"] else None
+    if last is not None and last["op"] == "DEQUANTIZE":
         scale = facts["tensors"][last["inputs"][0]]["scale"]
         return float(scale[0]) if scale else 0.0
     return 0.0
