@@ -2,7 +2,8 @@
 
 The folder holds ``data.npz`` (``x_train``, ``y_train``, ``x_test``, ``y_test``: inputs float32,
 samples first; labels int64 for classification, float32 targets for regression, no ``y`` at all
-for reconstruction) and ``data.json``, which `check_fit` reads without numpy.
+for reconstruction, no ``y_train`` where the training inputs have no labels and serve only
+calibration) and ``data.json``, which `check_fit` reads without numpy.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def load(
     for role in ("y_train", "y_test"):
         if task == "reconstruction":
             found.pop(role, None)
-        else:
+        elif role in found:
             found[role] = np.asarray(found[role], kind)
     arrays: dict[str, Any] = {
         role: np.ascontiguousarray(found[role]) for role in ARRAYS if role in found
@@ -93,6 +94,8 @@ def load(
         "target_shape": list(arrays["y_test"].shape[1:]) if "y_test" in arrays else None,
         "train": len(arrays["x_train"]),
         "test": len(arrays["x_test"]),
+        "labelled": "y_train" in arrays,
+        "asked": params.get("task") is not None,
     }
     np.savez_compressed(output / "data.npz", **arrays)
     (output / "data.json").write_text(json.dumps(meta, indent=1) + "\n")
@@ -130,7 +133,9 @@ def check_fit(
         if limit is not None and classes is not None and classes > limit:
             faults.append(f"the model tells {limit} classes apart, the labels have {classes}")
     elif meta["task"] == "reconstruction":
-        if math.prod(d or 0 for d in output_shape) != math.prod(found):
+        # Inputs without labels also serve to calibrate, whatever the model gives.
+        needed = training or meta.get("asked", True)
+        if needed and math.prod(d or 0 for d in output_shape) != math.prod(found):
             faults.append(
                 f"a model that reconstructs its input gives {_show(found)}, "
                 f"found an output of {_show(output_shape)}"
@@ -142,6 +147,8 @@ def check_fit(
         )
     if training and not meta["train"]:
         faults.append("expected samples to train with, found none (there are only test samples)")
+    elif training and meta["task"] != "reconstruction" and not meta.get("labelled", True):
+        faults.append("expected labels to train with (y_train), found none")
     if faults:
         raise DataError(
             f"the dataset '{meta['name']}' does not fit the model: {faults[0]}",
@@ -200,7 +207,10 @@ def _read(path: Path, roles: Mapping[str, str]) -> dict[str, Any]:
 
 def _guess(names: Sequence[str], where: str) -> dict[str, str]:
     by_lower = {name.lower(): name for name in names}
-    for roles in (ARRAYS, ("x_train", "x_test"), ("x", "y"), ("x_test", "y_test"), ("x",)):
+    for roles in (
+        ARRAYS, ("x_train", "x_test", "y_test"), ("x_train", "x_test"),
+        ("x", "y"), ("x_test", "y_test"), ("x",),
+    ):  # fmt: skip
         if all(role in by_lower for role in roles):
             return {role: by_lower[role] for role in roles}
     raise DataError(
@@ -323,7 +333,7 @@ def _task(found: dict[str, Any], params: Mapping[str, Any], where: str) -> str:
         found["x_train"] = found["x_test"][:0]
         if "y_test" in found:
             found["y_train"] = found["y_test"][:0]
-    labelled = "y_test" in found and "y_train" in found
+    labelled = "y_test" in found
     task = params.get("task")
     if task is None:
         if not labelled:
@@ -334,9 +344,9 @@ def _task(found: dict[str, Any], params: Mapping[str, Any], where: str) -> str:
         raise DataError(f"expected a task of {', '.join(TASKS)}, found '{task}'", where=where)
     if task != "reconstruction" and not labelled:
         raise DataError(
-            f"expected labels (y_train, y_test) for {task}, found none",
+            f"expected labels (y_test) for {task}, found none",
             where=where,
-            remedy="name the arrays in the recipe: `arrays: {y_train: NAME, ...}`",
+            remedy="name the arrays in the recipe: `arrays: {y_test: NAME, ...}`",
         )
     return str(task)
 
@@ -344,7 +354,7 @@ def _task(found: dict[str, Any], params: Mapping[str, Any], where: str) -> str:
 def _classes(found: Mapping[str, Any], params: Mapping[str, Any], where: str) -> int:
     import numpy as np
 
-    labels = np.concatenate([found["y_train"], found["y_test"]])
+    labels = np.concatenate([found[role] for role in ("y_train", "y_test") if role in found])
     if labels.ndim != 1 or not np.array_equal(labels, np.round(labels)):
         raise DataError("expected one whole number as the label of each sample", where=where)
     classes = int(params.get("classes") or labels.max() + 1)

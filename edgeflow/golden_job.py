@@ -49,12 +49,13 @@ def choose(
         tests = len(test)
     else:
         real = np.empty((0, *shape))
-        x, tests = _draw(entry, (count, *shape), random), 0
+        x, tests = draw(entry, (count, *shape), random), 0
     np.savez(output / "x.npz", x=x.astype(np.float32))
     return {"count": len(x), "real": len(real), "test": tests}
 
 
-def _draw(entry: Layer, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+def draw(entry: Layer, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+    """Random inputs for the input layer `entry`: over its quantiser's range, or standard normal."""
     quantizer = entry.quantizer
     if quantizer is None or quantizer.bits > 16:
         return random.normal(size=shape)

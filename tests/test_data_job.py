@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeflow import data_job
+from edgeflow import data_job, verify
 from edgeflow.errors import DataError
 from edgeflow.jobs import Job, Runner
 
@@ -42,7 +42,7 @@ def test_digits(runner: Runner) -> None:
     finished = runner.run(job)
     assert finished.result == {
         "name": "digits", "task": "classification", "classes": 10, "input_shape": [8, 8, 1],
-        "target_shape": [], "train": 1347, "test": 450,
+        "target_shape": [], "train": 1347, "test": 450, "labelled": True, "asked": False,
     }  # fmt: skip
     data = np.load(finished.path / "data.npz")
     assert data["x_train"].dtype == np.float32
@@ -85,6 +85,29 @@ def test_named_arrays_without_training_data(tmp_path: Path) -> None:
         data_job.check_fit(meta, (4, 4, 1), (4,), training=True)
     data_job.check_fit(meta, (4, 4, 1), (4,))
     assert len(data["x_train"]) == 0
+
+
+def test_training_inputs_without_labels_calibrate(tmp_path: Path) -> None:
+    given = {"x_train": images(12), "x_test": images(), "y_test": labels()}
+    meta, data = load(tmp_path, given)
+    assert (meta["task"], meta["classes"], meta["train"]) == ("classification", 4, 12)
+    assert "y_train" not in data
+    data_job.check_fit(meta, (4, 4, 1), (4,))
+    with pytest.raises(DataError, match="labels to train with"):
+        data_job.check_fit(meta, (4, 4, 1), (4,), training=True)
+
+
+def test_inputs_alone_calibrate_a_model_that_does_not_reconstruct_them(tmp_path: Path) -> None:
+    meta, _ = load(tmp_path, {"x": images()})
+    data_job.check_fit(meta, (4, 4, 1), (4,))
+    np.savez(tmp_path / "outputs.npz", y=np.zeros((10, 4)))
+    found = verify.accuracy(tmp_path / "outputs.npz", tmp_path / "output", meta["task"])
+    assert found is None
+    with pytest.raises(DataError, match="reconstructs its input"):
+        data_job.check_fit(meta, (4, 4, 1), (4,), training=True)
+    meta, _ = load(tmp_path, {"x": images()}, task="reconstruction")
+    with pytest.raises(DataError, match="reconstructs its input"):
+        data_job.check_fit(meta, (4, 4, 1), (4,))
 
 
 def test_regression_and_reconstruction(tmp_path: Path) -> None:
