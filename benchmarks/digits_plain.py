@@ -27,7 +27,12 @@ def train(model, x, y, epochs):
     cut = int(0.85 * len(x))
     model.compile(keras.optimizers.Adam(0.002), LOSS, metrics=["accuracy"])
     model.fit(
-        x[:cut], y[:cut], validation_data=(x[cut:], y[cut:]), epochs=epochs, batch_size=32, verbose=0
+        x[:cut],
+        y[:cut],
+        validation_data=(x[cut:], y[cut:]),
+        epochs=epochs,
+        batch_size=32,
+        verbose=0,
     )
     return model
 
@@ -140,7 +145,7 @@ def main():
         eight = tfmot.quantization.keras.quantize_model(model)
     eight = timed("retrain int8", train, eight, x, y, again)
     _, lite = timed("tflite", tflite, eight, golden)
-    frozen = tf.function(lambda a: model(a), jit_compile=True)
+    frozen = tf.function(model, jit_compile=True)
     graph = timed(
         "stablehlo",
         lambda: frozen.experimental_get_compiler_ir(tf.zeros((1, 8, 8, 1)))(stage="stablehlo"),

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -84,6 +84,10 @@ class Server:
                     os.killpg(pid, signal.SIGKILL)
             elif time.monotonic() >= deadline:
                 self.close()  # it hangs while importing
+
+    def warm(self, imports: Sequence[str]) -> None:
+        """Import modules before a job needs them."""
+        self._send(json.dumps(list(imports)))
 
     def _send(self, line: str) -> None:
         stdin = self._process.stdin

@@ -24,7 +24,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -133,6 +133,22 @@ class Runner:
         with self._guard:
             self.history.append(finished)
         return finished
+
+    def knows(self, job: Job) -> bool:
+        """Whether the store has the job's outcome."""
+        return self.store.get(job_key(job, self.store)) is not None
+
+    def warm(self, toolchain: str, imports: Sequence[str]) -> None:
+        """Start a toolchain's server in the background, before the job that will need it.
+
+        What hinders it is left to that job to report.
+        """
+
+        def start() -> None:
+            with contextlib.suppress(EdgeflowError):
+                self._server(toolchain).warm(imports)
+
+        threading.Thread(target=start, daemon=True).start()
 
     def cancel(self) -> None:
         """End every running job; `run` then raises `Interrupted` in each thread."""

@@ -2,7 +2,8 @@
 
 `edgeflow.jobs` starts it with the toolchain's interpreter, as a file: the core's own packages must
 not be visible here, only edgeflow's modules that use the standard library. It reads the name of a
-job's folder per line on standard input, and writes events as JSON lines on standard output:
+job's folder per line on standard input (or a JSON list of modules to import before they are
+needed), and writes events as JSON lines on standard output:
 ``{"job": FOLDER, "pid": …}``, ``{"job", "progress": [done, total, text]}``, ``{"job", "exit"}``.
 When standard input closes (its parent ended, however), it kills its jobs and ends.
 """
@@ -50,6 +51,9 @@ def main() -> None:
                 *lines, pending = (pending + chunk).split(b"\n")
                 for line in lines:
                     job = line.decode()
+                    if job.startswith("["):
+                        _import(json.loads(job))
+                        continue
                     process = _start(job, events)
                     descriptor = os.pidfd_open(process)
                     running[descriptor] = (process, job)
@@ -80,12 +84,16 @@ def _emit(descriptor: int, message: dict[str, object]) -> None:
         os.write(descriptor, (json.dumps(message) + "\n").encode()[:4096])
 
 
+def _import(names: list[str]) -> None:
+    for name in names:
+        with contextlib.suppress(Exception):  # the fork imports it again and reports why it fails
+            importlib.import_module(name)
+
+
 def _start(job: str, events: int) -> int:
     """Import what the job wants imported, then fork; returns the new process."""
     request = json.loads(Path(job, "request.json").read_text())
-    for name in request["imports"]:
-        with contextlib.suppress(Exception):  # the fork imports it again and reports why it fails
-            importlib.import_module(name)
+    _import(request["imports"])
     parent = os.getpid()
     process = os.fork()
     if process:

@@ -189,7 +189,7 @@ def _run(
 ) -> dict[str, Any]:
     recipe = session.recipe
     data = load_data(recipe.data, session) if recipe.data else None
-    model = load_model(recipe, data, session)
+    model = load_model(recipe, data, session, wanted)
     _check_data(model.network, data, recipe)
     _check_all(model.network, wanted)
     x = _choose_inputs(session, model, data)
@@ -240,7 +240,9 @@ def load_data(spec: DataSpec, session: Session) -> Dataset:
     return Dataset(finished.path, finished.result)
 
 
-def load_model(recipe: Recipe, data: Dataset | None, session: Session) -> Model:
+def load_model(
+    recipe: Recipe, data: Dataset | None, session: Session, wanted: Sequence[Aim]
+) -> Model:
     """Read the model file, or train the recipe's layers."""
     spec = recipe.model
     if spec.file is not None:
@@ -248,7 +250,12 @@ def load_model(recipe: Recipe, data: Dataset | None, session: Session) -> Model:
     if data is None:
         raise RecipeError("training a model from 'layers' needs 'data'")
     params = spec.train.model_dump() | {"layers": spec.layers, "seed": recipe.seed}
-    return Model(session.do(methods.train_job(data.folder, params, "train the model")).path)
+    job = methods.train_job(data.folder, params, "train the model")
+    if not session.runner.knows(job):
+        for home in {methods.home(aim.method) for aim in wanted}:
+            if home is not None:
+                session.runner.warm(*home)  # while the model trains
+    return Model(session.do(job).path)
 
 
 def _check_data(network: Network, data: Dataset | None, recipe: Recipe) -> None:

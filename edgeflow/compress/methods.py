@@ -102,6 +102,16 @@ def names() -> list[str]:
     return list(OPTIONS)
 
 
+def home(method: str) -> tuple[str, tuple[str, ...]] | None:
+    """The toolchain of a method and the modules that its job imports; None for ``none``."""
+    return _JOBS[method][1:] if method in _JOBS else None
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The JSON Schema of each method's options."""
+    return {name: kind.model_json_schema() for name, kind in OPTIONS.items()}
+
+
 def options(method: str, given: Mapping[str, Any], where: str = "compress") -> dict[str, Any]:
     """Check a method's options and fill in the defaults.
 
