@@ -52,21 +52,22 @@ class Draft:
         inputs = inputs or (self.layers[-1].name,)
         shapes = tuple(by_name[source].output_shape for source in inputs)
         made = {}
-        for role, value in (weights or {}).items():
-            if isinstance(value, tuple):
-                fan = math.prod(value[:-1]) if len(value) > 1 else 4
-                value = self.random.normal(size=value) / math.sqrt(fan)
-            value = np.asarray(value)
-            value = rounded(value, kernel) if kernel else value
-            self.arrays[f"{name}/{role}"] = value.astype(np.float32)
+        for role, given in (weights or {}).items():
+            values = self.draw(given) if isinstance(given, tuple) else np.asarray(given)
+            values = rounded(values, kernel) if kernel else values
+            self.arrays[f"{name}/{role}"] = values.astype(np.float32)
             bits = kernel.bits if kernel else 32
-            made[role] = Weight(value.shape, bits, int(np.count_nonzero(value)), kernel)
+            made[role] = Weight(values.shape, bits, int(np.count_nonzero(values)), kernel)
         shape = shapes[0] if shape is None else shape
         layer = Layer(name, kind, inputs, shapes, shape, attributes, made, quantizer)
         self.layers.append(
             Layer(name, kind, inputs, shapes, shape, attributes, made, quantizer, count_macs(layer))
         )
         return self
+
+    def draw(self, shape: tuple[int, ...]) -> np.ndarray:
+        fan = math.prod(shape[:-1]) if len(shape) > 1 else 4
+        return self.random.normal(size=shape) / math.sqrt(fan)
 
     def dense(self, name: str, units: int, kernel: Quantizer | None = None) -> Draft:
         *lead, width = self.layers[-1].output_shape

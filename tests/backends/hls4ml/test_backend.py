@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,22 @@ def test_float_network_within_its_tolerance(runner, tmp_path, io):
         assert "conv" not in trace.files
 
 
+def test_bits_by_element_are_exact(runner, tmp_path):
+    """As HGQ2 learns them; some elements have no bits at all."""
+    draft = networks.Draft((16,)).dense("fc1", 8, networks.fixed(6, 0)).add("relu", "relu")
+    draft.add("q", "quantize", quantizer=replace(networks.fixed(6, 2, False), bits=4.5))
+    fraction = np.array([[4, 3, 2, 1, 0, 4, -2, 5]], np.float32)
+    draft.arrays |= {
+        "q/@signed": np.zeros((1, 8), np.float32),
+        "q/@integer": np.full((1, 8), 2, np.float32),
+        "q/@fraction": fraction,
+    }
+    draft.dense("fc2", 5, networks.fixed(6, 0))
+    draft.layers[0] = replace(draft.layers[0], quantizer=networks.fixed(8, 2))
+    comparison = simulated(runner, request_for(runner, draft, tmp_path, {}))[3]
+    assert comparison.equal == 1, comparison.explanation
+
+
 def test_too_few_bits_are_found_out(runner, tmp_path):
     """A type of the user's that cannot hold the values must not pass as verified."""
     given = {"layers": {"fc1": {"result": "ap_fixed<4,2>"}}}
@@ -101,6 +118,11 @@ def test_too_few_bits_are_found_out(runner, tmp_path):
     assert comparison.first_divergence.layer == "fc1"
 
 
+def run_bench(project):
+    command = ["./run_testbench.sh"]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+
+
 def test_project_works_without_edgeflow(runner, tmp_path):
     request = request_for(runner, networks.mlp(), tmp_path, {}, 200, "Jet tagger-1")
     compiled = runner.run(BACKEND.compile(request))
@@ -108,7 +130,7 @@ def test_project_works_without_edgeflow(runner, tmp_path):
     project = tmp_path / "elsewhere"
     shutil.copytree(artifact, project)
     assert artifact.name == "jet_tagger_1"
-    done = subprocess.run(["./run_testbench.sh"], cwd=project, capture_output=True, text=True)
+    done = run_bench(project)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "200 inputs" in done.stdout
     readme = (project / "README.md").read_text()
@@ -120,7 +142,7 @@ def test_project_works_without_edgeflow(runner, tmp_path):
     bias = next((project / "firmware" / "weights").glob("b*.txt"))
     values = bias.read_text().split(",")
     bias.write_text(",".join([str(float(values[0]) + 0.5), *values[1:]]))
-    done = subprocess.run(["./run_testbench.sh"], cwd=project, capture_output=True, text=True)
+    done = run_bench(project)
     assert done.returncode == 1
 
 
