@@ -36,19 +36,23 @@ class Lines:
         """Show an event."""
         job = event.job
         if job is None:
-            print(f"edgeflow: {event.text}", file=sys.stderr, flush=True)
+            _line(event.text)
             return
         title = _title(job)
         if event.state == "running" and id(job) not in self._started:
             self._started[id(job)] = time.monotonic()
-            print(f"edgeflow: {title} …", file=sys.stderr, flush=True)
+            _line(f"{title} …")
         elif event.state in ("done", "failed"):
             seconds = time.monotonic() - self._started.pop(id(job), time.monotonic())
-            print(
-                f"edgeflow: {title}: {event.state} ({seconds:.1f} s)", file=sys.stderr, flush=True
-            )
+            _line(f"{title}: {event.state} ({seconds:.1f} s)")
         elif event.state == "waiting":
-            print(f"edgeflow: {title}: {event.text}, waiting", file=sys.stderr, flush=True)
+            _line(f"{title}: {event.text}, waiting")
+
+
+def _line(text: str) -> None:
+    """One write for a line, so that those of several threads do not mix."""
+    sys.stderr.write(f"edgeflow: {text}\n")
+    sys.stderr.flush()
 
 
 @contextlib.contextmanager
