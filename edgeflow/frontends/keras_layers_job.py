@@ -679,6 +679,5 @@ def _hgq_rounding(context: Context, which: str) -> None:
         suffix = f"_{which}{index or ''}"
         name = context.add("quantize", suffix=suffix, shape=shape, inputs=[source], quantizer=found)
         context.draft.arrays.update({f"{name}/@{part}": value for part, value in arrays.items()})
-        context.made.append(name)
         rounded.append(name)
     context.inputs = rounded + context.inputs[len(rounded) :] if len(rounded) > 1 else rounded

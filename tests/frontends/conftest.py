@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from edgeflow import toolchains
+from edgeflow.frontends.model import Model
+from edgeflow.jobs import Job, Runner
 
 SCRIPT = Path(__file__).with_name("make_models.py")
 
@@ -21,6 +24,7 @@ def _make(toolchain: str, what: str, folder: Path) -> Path:
         [str(python), str(SCRIPT), what, str(folder)],
         capture_output=True,
         text=True,
+        check=False,
         timeout=300,
         env={**os.environ, **chain.environment},
     )
@@ -35,3 +39,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         two = pool.submit(_make, "qkeras", "keras2", tmp_path_factory.mktemp("keras2"))
         three = pool.submit(_make, "keras", "keras3", tmp_path_factory.mktemp("keras3"))
         return {"keras2": two.result(), "keras3": three.result()}
+
+
+@pytest.fixture(scope="session")
+def twin(runner: Runner) -> Callable[[Model, Path], Path]:
+    """Golden folder of a model's Keras twin, built from its Network and weights alone."""
+
+    def run(model: Model, x: Path) -> Path:
+        job = Job(
+            "edgeflow.frontends.keras_build_job:predict", "keras", "twin",
+            {"model": model.path, "x": x}, {"trace": 8}, ("tensorflow", "keras"),
+        )  # fmt: skip
+        return runner.run(job).path
+
+    return run

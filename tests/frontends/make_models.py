@@ -91,7 +91,9 @@ def plain(folder, keras, legacy):
     odd = keras.Sequential([layers.Input((3,)), Mine(name="first"), Other(name="second")])
     odd.save(folder / "custom.keras")
     odd.save(folder / "custom.h5")
-    bad = keras.Sequential([layers.Input((3,)), layers.Dense(4, name="good"), layers.Dense(2, name="bad")])
+    bad = keras.Sequential(
+        [layers.Input((3,)), layers.Dense(4, name="good"), layers.Dense(2, name="bad")]
+    )
     bad.get_layer("bad").set_weights([np.full((4, 2), np.nan), np.zeros(2)])
     bad.save(folder / "nan.keras")
     bad.save(folder / "nan.h5")
@@ -121,7 +123,9 @@ def qkeras(folder):
     a = QActivation(quantized_bits(8, 2, alpha=1))(i)
     a = QConv2D(4, 3, kernel_quantizer=quantized_bits(4, 0, alpha="auto"), bias_quantizer=q)(a)
     a = QBatchNormalization(
-        gamma_quantizer=quantized_bits(8, 2, alpha=1), beta_quantizer=q, mean_quantizer=q,
+        gamma_quantizer=quantized_bits(8, 2, alpha=1),
+        beta_quantizer=q,
+        mean_quantizer=q,
         variance_quantizer=quantized_relu(8, 3),
     )(a)
     a = QActivation(quantized_relu(6, 2))(a)
@@ -149,7 +153,9 @@ def hgq(folder):
 
     with (
         QuantizerConfigScope(place="all", default_q_type="kbi", overflow_mode="SAT_SYM"),
-        QuantizerConfigScope(place="datalane", default_q_type="kif", overflow_mode="WRAP", f0=5, i0=2),
+        QuantizerConfigScope(
+            place="datalane", default_q_type="kif", overflow_mode="WRAP", f0=5, i0=2
+        ),
         LayerConfigScope(enable_ebops=True, beta0=1e-6),
     ):
         i = keras.layers.Input((6, 6, 2))
@@ -180,7 +186,9 @@ def onnx_files(folder):
 
     make = helper.make_node
     nodes = [
-        make("Conv", ["x", "w1", "b1"], ["a"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]),
+        make(
+            "Conv", ["x", "w1", "b1"], ["a"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]
+        ),
         make("BatchNormalization", ["a", "g", "bb", "m", "v"], ["b"], epsilon=1e-4),
         make("Clip", ["b", "zero", "six"], ["c"]),
         make("Conv", ["c", "w2"], ["d"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], group=4),
@@ -189,9 +197,22 @@ def onnx_files(folder):
         make("Add", ["d2", "c"], ["e"]),
         make("Concat", ["e", "c"], ["f"], axis=1),
         make("MaxPool", ["f"], ["g1"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
-        make("ConvTranspose", ["g1", "w3"], ["h"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
-        make("Resize", ["h", "", "twice"], ["i"], mode="nearest", nearest_mode="floor",
-             coordinate_transformation_mode="asymmetric"),
+        make(
+            "ConvTranspose",
+            ["g1", "w3"],
+            ["h"],
+            kernel_shape=[3, 3],
+            strides=[2, 2],
+            pads=[1, 1, 1, 1],
+        ),
+        make(
+            "Resize",
+            ["h", "", "twice"],
+            ["i"],
+            mode="nearest",
+            nearest_mode="floor",
+            coordinate_transformation_mode="asymmetric",
+        ),
         make("AveragePool", ["i"], ["j"], kernel_shape=[2, 2], strides=[2, 2]),
         make("Shape", ["j"], ["s"]),
         make("Gather", ["s", "first"], ["n"]),

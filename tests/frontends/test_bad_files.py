@@ -89,9 +89,7 @@ def test_random_bytes(runner: Runner, tmp_path: Path, suffix: str) -> None:
             refused([path], runner)
 
 
-def test_changed_bytes_never_crash(
-    made: dict[str, Path], runner: Runner, tmp_path: Path
-) -> None:
+def test_changed_bytes_never_crash(made: dict[str, Path], runner: Runner, tmp_path: Path) -> None:
     """A byte changed in the middle: the file loads, or there is one clear error."""
     for file in ("shared.keras", "shared.h5"):
         whole = bytearray((made["keras3"] / file).read_bytes())
@@ -103,7 +101,7 @@ def test_changed_bytes_never_crash(
             try:
                 load([path], runner)
             except ModelError as error:
-                assert path.name in str(error)
+                assert path.name in str(error)  # noqa: PT017 - loading may succeed too
 
 
 class Bomb:

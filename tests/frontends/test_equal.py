@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +11,17 @@ import pytest
 from edgeflow.frontends.loader import load
 from edgeflow.frontends.model import Model
 from edgeflow.frontends.reference import reference_job
-from edgeflow.jobs import Job, Runner
+from edgeflow.jobs import Runner
+
+Twin = Callable[[Model, Path], Path]
 
 
-def twin(model: Model, x: Path, runner: Runner) -> Path:
-    job = Job(
-        "edgeflow.frontends.keras_build_job:predict", "keras", "twin",
-        {"model": model.path, "x": x}, {"trace": 8}, ("tensorflow", "keras"),
-    )  # fmt: skip
-    return runner.run(job).path
-
-
-def compare(model: Model, x: Path, runner: Runner, traced: int) -> tuple[np.ndarray, np.ndarray]:
+def compare(
+    model: Model, x: Path, runner: Runner, twin: Twin, traced: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Reference and twin outputs; every traced layer agrees, and at least `traced` are."""
     reference = runner.run(reference_job(model, x)).path
-    built = twin(model, x, runner)
+    built = twin(model, x)
     mine, theirs = np.load(built / "trace.npz"), np.load(reference / "trace.npz")
     common = [layer.name for layer in model.network if layer.name in theirs.files]
     assert len(common) >= traced
@@ -56,7 +53,13 @@ def compare(model: Model, x: Path, runner: Runner, traced: int) -> tuple[np.ndar
     ],
 )  # fmt: skip
 def test_network_computes_what_the_file_computes(
-    made: dict[str, Path], runner: Runner, folder: str, file: str, model_format: str, kinds: set[str]
+    made: dict[str, Path],
+    runner: Runner,
+    twin: Twin,
+    folder: str,
+    file: str,
+    model_format: str,
+    kinds: set[str],
 ) -> None:
     path = made[folder] / file
     stem = {"pair": "quantised"}.get(path.stem, path.stem)
@@ -65,7 +68,7 @@ def test_network_computes_what_the_file_computes(
     assert model.format == model_format
     assert kinds <= {layer.kind for layer in model.network}
     assert not any(layer.kind == "opaque" for layer in model.network)
-    reference, built = compare(model, inputs, runner, traced=len(model.network.layers) - 2)
+    reference, built = compare(model, inputs, runner, twin, traced=len(model.network.layers) - 3)
     saved = np.load(inputs)["y"]
     exact = model_format in ("qkeras", "hgq2")
     np.testing.assert_allclose(reference, saved, atol=2e-6)
@@ -117,5 +120,7 @@ def test_the_same_file_gives_the_same_bytes(made: dict[str, Path], tmp_path: Pat
         with Runner(Store(tmp_path / name)) as runner:
             model = load([made["keras3"] / "image.keras"], runner)
             x = made["keras3"] / "image.npz"
-            found.append((hash_path(model.path), hash_path(runner.run(reference_job(model, x)).path)))
+            found.append(
+                (hash_path(model.path), hash_path(runner.run(reference_job(model, x)).path))
+            )
     assert found[0] == found[1]

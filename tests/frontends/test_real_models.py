@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgeflow.frontends.loader import load
+from edgeflow.frontends.model import Model
 from edgeflow.frontends.reference import reference_job
 from edgeflow.jobs import Runner
-from tests.frontends.test_equal import twin  # type: ignore[import-not-found]
 
 TINY = "models/mlperf_tiny"
 EXAMPLES = "models/hls4ml_examples"
@@ -42,7 +43,14 @@ def test_macs_are_those_published(data_root: Path, runner: Runner, path: str) ->
 def test_every_file_loads(data_root: Path, runner: Runner) -> None:
     found: dict[str, list[str]] = {}
     for path in sorted((data_root / "models").rglob("*")):
-        if "ground" in path.parts or path.suffix not in (".keras", ".hdf5", ".onnx", ".tflite", ".json", ".h5"):
+        if "ground" in path.parts or path.suffix not in (
+            ".keras",
+            ".hdf5",
+            ".onnx",
+            ".tflite",
+            ".json",
+            ".h5",
+        ):
             continue
         if path.name.endswith("weights.h5") or path.name == "max_depth_rf16384.json":
             continue
@@ -50,7 +58,7 @@ def test_every_file_loads(data_root: Path, runner: Runner) -> None:
             [path, path.with_name("KERAS_3layer_70pruned_retrained_weights.h5")], runner
         )  # fmt: skip
         network = model.network
-        found[path.name] = [str(l.attributes["type"]) for l in network if l.kind == "opaque"]
+        found[path.name] = [str(x.attributes["type"]) for x in network if x.kind == "opaque"]
         assert all(layer.output_shape is not None for layer in network)
         assert (network.totals.macs > 0) or "custom edgetpu-custom-op" in found[path.name]
     assert len(found) >= 50
@@ -83,7 +91,12 @@ EQUAL = [
 
 @pytest.mark.parametrize(("path", "tolerance"), EQUAL)
 def test_outputs_are_those_of_the_framework(
-    data_root: Path, runner: Runner, tmp_path: Path, path: str, tolerance: float
+    data_root: Path,
+    runner: Runner,
+    twin: Callable[[Model, Path], Path],
+    tmp_path: Path,
+    path: str,
+    tolerance: float,
 ) -> None:
     model = load([data_root / path], runner)
     first = model.network[model.network.inputs[0]]
@@ -92,8 +105,10 @@ def test_outputs_are_those_of_the_framework(
         assert first.quantizer.scale is not None
         x = x * 127 * first.quantizer.scale[0]
     np.savez(tmp_path / "x.npz", x=x.astype(np.float32))
-    reference = np.load(runner.run(reference_job(model, tmp_path / "x.npz")).path / "golden.npz")["y"]
-    built = np.load(twin(model, tmp_path / "x.npz", runner) / "golden.npz")["y"]
+    reference = np.load(runner.run(reference_job(model, tmp_path / "x.npz")).path / "golden.npz")[
+        "y"
+    ]
+    built = np.load(twin(model, tmp_path / "x.npz") / "golden.npz")["y"]
     assert np.ptp(reference) > 0
     np.testing.assert_allclose(built, reference, rtol=0, atol=tolerance)
 
@@ -119,8 +134,12 @@ def test_reference_int8_files_reach_their_accuracy(
     """Keyword spotting int8: 90.2 % on the labelled inputs given."""
     data = np.load(data_root / "datasets/kws01_int8_mfcc.npz", allow_pickle=False)
     x = next(data[name] for name in data.files if data[name].ndim > 1)
-    labels = next(data[name] for name in data.files if data[name].ndim == 1 and len(data[name]) == len(x))
-    model = load([data_root / TINY / "keyword_spotting/trained_models/kws_ref_model.tflite"], runner)
+    labels = next(
+        data[name] for name in data.files if data[name].ndim == 1 and len(data[name]) == len(x)
+    )
+    model = load(
+        [data_root / TINY / "keyword_spotting/trained_models/kws_ref_model.tflite"], runner
+    )
     np.savez(tmp_path / "x.npz", x=x)
     y = np.load(runner.run(reference_job(model, tmp_path / "x.npz")).path / "golden.npz")["y"]
     assert np.mean(y.argmax(1) == labels) >= 0.90
