@@ -206,8 +206,9 @@ def _vocabulary(model_format: str) -> tuple[frozenset[str], dict[str, Any]]:
 # Operations of keras.ops as a functional model names them.
 _OPERATIONS = {
     "Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum", "Relu", "Relu6",
-    "Sigmoid", "Tanh", "Softmax", "Silu", "Gelu", "Elu", "Reshape", "Transpose", "Mean", "Max", "Sum",
-    "Concatenate", "GetItem", "Matmul", "Squeeze", "ExpandDims", "HardSigmoid", "HardSilu", "LeakyRelu",
+    "Sigmoid", "Tanh", "Softmax", "Silu", "Gelu", "Elu", "Reshape", "Transpose", "Mean", "Max",
+    "Sum", "Concatenate", "GetItem", "Matmul", "Squeeze", "ExpandDims", "HardSigmoid", "HardSilu",
+    "LeakyRelu",
 }  # fmt: skip
 
 

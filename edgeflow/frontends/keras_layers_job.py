@@ -3,7 +3,8 @@
 Attributes follow Keras' names. Axes are negative or counted with the batch as 0, as in Keras,
 but for ``reshape`` (``target_shape`` without the batch) and ``slice`` (``begin``, ``end``,
 ``strides`` without the batch). Weight roles: ``kernel``, ``bias``, ``recurrent_kernel``,
-``gamma``, ``beta``, ``moving_mean``, ``moving_variance``, ``alpha``, ``embeddings``, ``scale``, ``offset``, ``value``.
+``gamma``, ``beta``, ``moving_mean``, ``moving_variance``, ``alpha``, ``embeddings``, ``scale``,
+``offset``, ``value``.
 """
 
 from __future__ import annotations

@@ -181,7 +181,8 @@ def pool(op: Op) -> None:
     if not highest and include and any(any(p) for p in pads):
         layer = op.helper(
             "pad", "_pad", [layer],
-            tuple(n + sum(p) for n, p in zip(_sizes(op), pads, strict=True)) + op.t.draft.shape(layer)[-1:],
+            (*(n + sum(p) for n, p in zip(_sizes(op), pads, strict=True)),
+             op.t.draft.shape(layer)[-1]),
             {"padding": [*[list(p) for p in pads], [0, 0]]},
         )  # fmt: skip
         padding = "valid"
@@ -233,7 +234,7 @@ def resize(op: Op) -> None:
     if op.channels_last:
         return op.opaque()
     before, after = op.t.values[op.inputs[0]].shape, op.t.values[op.output].shape
-    # a channels-last QONNX graph keeps Resize in the standard domain with the channels unscaled last
+    # a channels-last QONNX graph keeps Resize as the standard operator, its channels last
     last_in_place = len(before) == 4 and before[1] != after[1] and before[3] == after[3]
     if len(before) != 4 or (before[1] != after[1] and not last_in_place):
         return op.opaque()

@@ -152,8 +152,9 @@ class Parsed:
         if scale is None or not kind.startswith(("INT", "UINT")):
             return None
         return Quantizer(
-            "affine", self.bits(index), not kind.startswith("U"), rounding="RND_INF", overflow="SAT",
-            scale=tuple(float(np.float32(s)) for s in scale), zero_point=tuple(int(z) for z in zero),
+            "affine", self.bits(index), not kind.startswith("U"), rounding="RND_INF",
+            overflow="SAT", scale=tuple(float(np.float32(s)) for s in scale),
+            zero_point=tuple(int(z) for z in zero),
             axis=axis if scale.size > 1 else None,
         )  # fmt: skip
 

@@ -33,7 +33,8 @@ def predict(
 ) -> dict[str, Any]:
     """The model's own outputs on `x` as real numbers, and those of its layers for the first inputs.
 
-    `x` holds real values, or integers of the type of the model's input, which are taken as they are.
+    `x` holds real values, or integers of the type of the model's input, which are taken as they
+    are.
     """
     folder = inputs["model"]
     where = json.loads((folder / "model.json").read_text())["source"][0]
@@ -69,5 +70,6 @@ def predict(
         traced = stack(samples)
     result = write_golden(output, x, np.concatenate(parts), traced)
     return {
-        **result, "runtime": "LiteRT", "version": version("ai-edge-litert"), "resolver": session.resolver,
+        **result, "runtime": "LiteRT", "version": version("ai-edge-litert"),
+        "resolver": session.resolver,
     }  # fmt: skip

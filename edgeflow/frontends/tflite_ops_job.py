@@ -180,7 +180,9 @@ def _padding(op: Op) -> str:
 def _window(op: Op) -> dict[str, Any]:
     return {
         "strides": [int(op.option("strideH")), int(op.option("strideW"))], "padding": _padding(op),
-        "dilation_rate": [int(op.option("dilationHFactor", 1)), int(op.option("dilationWFactor", 1))],
+        "dilation_rate": [
+            int(op.option("dilationHFactor", 1)), int(op.option("dilationWFactor", 1)),
+        ],
     }  # fmt: skip
 
 
@@ -229,7 +231,8 @@ def _transpose_conv(op: Op) -> None:
     weights = {"kernel": array, "bias": op.constant(3)}
     rounding = {"kernel": op.p.quantizer(op.stored(1))}
     settings = {
-        "strides": strides, "padding": _padding(op), "dilation_rate": [1, 1], "output_padding": None,
+        "strides": strides, "padding": _padding(op), "dilation_rate": [1, 1],
+        "output_padding": None,
         "filters": int(array.shape[-1]), "kernel_size": list(array.shape[:2]),
     }  # fmt: skip
     op.add("conv2d_transpose", [op.source(2)], settings, weights, rounding)
@@ -256,7 +259,8 @@ def _pool(kind: str) -> Callable[[Op], None]:
     def step(op: Op) -> None:
         settings = {
             "pool_size": [int(op.option("filterHeight")), int(op.option("filterWidth"))],
-            "strides": [int(op.option("strideH")), int(op.option("strideW"))], "padding": _padding(op),
+            "strides": [int(op.option("strideH")), int(op.option("strideW"))],
+            "padding": _padding(op),
         }  # fmt: skip
         op.add(kind, [op.source()], settings)
 
@@ -394,8 +398,8 @@ def _strided_slice(op: Op) -> None:
     if begin is None or end is None or strides is None or any(s < 0 for s in strides):
         return opaque(op)
     dims = op.in_shape()
-    masks = {n: int(op.option(n, 0)) for n in ("beginMask", "endMask", "ellipsisMask", "newAxisMask",
-                                               "shrinkAxisMask")}  # fmt: skip
+    names = ("beginMask", "endMask", "ellipsisMask", "newAxisMask", "shrinkAxisMask")
+    masks = {name: int(op.option(name, 0)) for name in names}
     if masks["ellipsisMask"] or masks["newAxisMask"] or masks["shrinkAxisMask"] & 1:
         return opaque(op)
     first, last = [], []
