@@ -215,6 +215,7 @@ class Session:
             sample = np.clip(q, limits.min, limits.max)
         detail = self.interpreter.get_input_details()[0]
         self.interpreter.set_tensor(detail["index"], sample[None].astype(kind))
+        self.interpreter.reset_all_variables()  # the state of an LSTM starts anew
         self.interpreter.invoke()
 
     def real(self, index: int) -> Array:

@@ -145,3 +145,17 @@ def test_reference_int8_files_reach_their_accuracy(
     np.savez(tmp_path / "x.npz", x=x)
     y = np.load(runner.run(reference_job(model, tmp_path / "x.npz")).path / "golden.npz")["y"]
     assert np.mean(y.argmax(1) == labels) >= 0.90
+
+
+def test_state_of_an_lstm_starts_anew_for_each_sample(
+    data_root: Path, runner: Runner, twin: Callable[[Model, Path], Path], tmp_path: Path
+) -> None:
+    data = np.load(data_root / "datasets/mnist.npz", allow_pickle=False)
+    x = next(data[name] for name in data.files if data[name].shape == (10000, 28, 28))[:100]
+    labels = next(data[name] for name in data.files if data[name].shape == (10000,))[:100]
+    np.savez(tmp_path / "x.npz", x=(x / 255).astype(np.float32))
+    model = load([data_root / "models/edge_tpu/keras_lstm_mnist_ptq.tflite"], runner)
+    reference = runner.run(reference_job(model, tmp_path / "x.npz")).path
+    for folder in (reference, twin(model, tmp_path / "x.npz")):
+        y = np.load(folder / "golden.npz")["y"]
+        assert np.mean(y.argmax(1) == labels) >= 0.95
