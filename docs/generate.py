@@ -78,7 +78,7 @@ def _kind(field: dict[str, Any]) -> str:
 
 
 def _options() -> list[str]:
-    """What each compression method and backend offers, where it says so itself."""
+    """What each compression method and backend offers."""
     from edgeflow.backends import registry
     from edgeflow.compress import methods
 
@@ -86,9 +86,7 @@ def _options() -> list[str]:
     for name, schema in sorted(methods.schemas().items()):
         parts += _table(f"compress: method {name}", schema)
     for name in registry.names():
-        schema = getattr(registry.get(name), "schema", dict)()
-        if schema:
-            parts += _table(f"options of the backend {name}", schema)
+        parts += _table(f"options of the backend {name}", registry.get(name).schema())
     return parts
 
 

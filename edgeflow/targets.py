@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from edgeflow import yamlfile
+from edgeflow import validation, yamlfile
 from edgeflow.errors import TargetError
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def load(name: str) -> Target:
         return _load_file(Path(name))
     files = _files()
     if name not in files:
-        near = yamlfile.nearest(name.lower(), files)
+        near = validation.nearest(name.lower(), files)
         hint = f"did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
         raise TargetError(
             f"unknown target '{name}'",
@@ -265,7 +265,7 @@ def _faults(checked: TargetFile, path: Path) -> Iterator[tuple[tuple[str | int, 
                 points.append(((section, name), figure.source))
     for place, source in points:
         if source not in sources:
-            yield place, f"unknown source '{source}' ({yamlfile.suggest(source, sources)})"
+            yield place, f"unknown source '{source}' ({validation.suggest(source, sources)})"
     for name in checked.unknown:
         if name not in (*nulls, "clock_mhz"):
             yield ("unknown", name), f"'unknown' explains '{name}', which is not a null figure"

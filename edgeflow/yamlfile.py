@@ -6,10 +6,7 @@ pydantic model and raises one error that lists all faults. Recipes and targets b
 
 from __future__ import annotations
 
-import difflib
-import types
-import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -17,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import yaml
 
 from edgeflow.errors import InputError, RecipeError
+from edgeflow.validation import Place, faults, name_type
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+    from pydantic import BaseModel
 
     Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -27,8 +25,6 @@ MAX_BYTES: Final = 1_000_000
 MAX_VALUES: Final = 50_000
 MAX_DEPTH: Final = 50
 MAX_FAULTS: Final = 50
-
-Place = Sequence[str | int]
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -226,14 +222,14 @@ def validate(
 
     if not isinstance(data, Mapping):
         raise error(
-            f"expected keys and values, found {_name_type(data)}",
+            f"expected keys and values, found {name_type(data)}",
             where=lines.where(),
             remedy=f"write at least {', '.join(_required(model_type)) or 'one key'}",
         )
     try:
         return model_type.model_validate(data)
     except ValidationError as fault:
-        refuse(lines, _faults(model_type, fault), error)
+        refuse(lines, faults(model_type, fault), error)
         raise AssertionError("pydantic refused without a fault") from None
 
 
@@ -258,84 +254,5 @@ def refuse(
     ) from None
 
 
-def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The known names that most resemble this one, best first; may be empty."""
-    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """``did you mean 'x'?``, or the list of what is known."""
-    names = list(known)
-    near = nearest(name, names, 1)
-    if near:
-        return f"did you mean '{near[0]}'?"
-    return f"known: {', '.join(names)}" if names else "none is known"
-
-
-def _faults(model_type: type[BaseModel], error: ValidationError) -> Iterable[tuple[Place, str]]:
-    for item in error.errors(include_url=False):
-        place = tuple(part for part in item["loc"])
-        name = ".".join(str(part) for part in place)
-        if item["type"] == "extra_forbidden":
-            known = _known_keys(model_type, place[:-1])
-            yield place, f"unknown key '{name}' ({suggest(str(place[-1]), known)})"
-        elif item["type"] == "missing":
-            yield place[:-1], f"the key '{name}' is missing"
-        else:
-            message = item["msg"]
-            for prefix in ("Value error, ", "Assertion failed, "):
-                message = message.removeprefix(prefix)
-            found = item["input"]
-            shown = f", found {found!r}" if isinstance(found, (str, int, float, bool)) else ""
-            if found is None or isinstance(found, (Mapping, list)):
-                shown = f", found {_name_type(found)}"
-            yield place, f"'{name}': {message[:1].lower()}{message[1:]}{shown[:120]}"
-
-
-def _known_keys(model_type: type[BaseModel], place: Place) -> list[str]:
-    """The keys that the schema allows at a path."""
-    kinds: list[Any] = [model_type]
-    for part in place:
-        inner: list[Any] = []
-        for kind in kinds:
-            inner += _inside(kind, part)
-        kinds = inner or kinds
-    names: list[str] = []
-    for kind in kinds:
-        fields = getattr(kind, "model_fields", {})
-        names += [field.alias or name for name, field in fields.items()]
-    return names
-
-
-def _inside(kind: Any, part: str | int) -> list[Any]:
-    """The types that the schema allows for one key or index of a type."""
-    fields = getattr(kind, "model_fields", None)
-    if fields is not None:
-        for name, field in fields.items():
-            if part in (name, field.alias):
-                return _alternatives(field.annotation)
-        return []
-    return [t for arg in typing.get_args(kind)[-1:] for t in _alternatives(arg)]
-
-
-def _alternatives(annotation: Any) -> list[Any]:
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        return _alternatives(typing.get_args(annotation)[0])
-    if origin in (typing.Union, types.UnionType):
-        return [t for arg in typing.get_args(annotation) for t in _alternatives(arg)]
-    return [annotation]
-
-
 def _required(model_type: type[BaseModel]) -> list[str]:
     return [name for name, field in model_type.model_fields.items() if field.is_required()]
-
-
-def _name_type(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, Mapping):
-        return "keys and values"
-    if isinstance(value, list):
-        return "a list"
-    return f"{value!r}"[:80]

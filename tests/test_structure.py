@@ -32,7 +32,7 @@ ORDER = (
     ("frontends",),
     ("targets",),
     ("yamlfile", "targetfile"),
-    ("jobs",),
+    ("jobs", "validation"),
     ("jobclient", "jobserver"),
     ("toolchains",),
     ("store", "network"),

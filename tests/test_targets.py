@@ -212,7 +212,14 @@ def test_a_wheel_has_its_targets_inside(tmp_path: Path) -> None:
     package = tmp_path / "site" / "edgeflow"
     ours = Path(targets.__file__).parent
     package.mkdir(parents=True)
-    for name in ("__init__.py", "errors.py", "targets.py", "targetfile.py", "yamlfile.py"):
+    for name in (
+        "__init__.py",
+        "errors.py",
+        "targets.py",
+        "targetfile.py",
+        "validation.py",
+        "yamlfile.py",
+    ):
         shutil.copy(ours / name, package / name)
     shutil.copytree(SHIPPED, package / "_targets")
     code = "from edgeflow import targets; t = targets.load('pynq-z2'); print(t.where)"

@@ -88,6 +88,10 @@ class Backend(Protocol):
         """
         ...
 
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of the options, for editors and the reference."""
+        ...
+
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """Everything that stands in the way; an empty list where nothing does."""
         ...

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import lru_cache
 from importlib.metadata import entry_points
 
+from edgeflow import validation
 from edgeflow.backends.base import Backend
 from edgeflow.errors import InputError
 
@@ -28,9 +28,6 @@ def get(name: str, where: str | None = None) -> Backend:
         if point.name == name:
             backend: Backend = point.load()
             return backend
-    near = difflib.get_close_matches(name, names(), 1)
     raise InputError(
-        f"there is no backend '{name}'",
-        where=where,
-        remedy=f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(names())}",
+        f"there is no backend '{name}'", where=where, remedy=validation.suggest(name, names())
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from edgeflow import validation
 from edgeflow.errors import RecipeError
 from edgeflow.frontends.model import Model
 from edgeflow.jobs import Job
@@ -122,18 +122,10 @@ def options(method: str, given: Mapping[str, Any], where: str = "compress") -> d
     if method not in OPTIONS:
         raise RecipeError(
             f"expected a method of {', '.join(OPTIONS)}, found '{method}'"
-            f"{_nearest(method, OPTIONS)}",
+            f" ({validation.suggest(method, OPTIONS)})",
             where=where,
         )
-    kind = OPTIONS[method]
-    try:
-        checked = kind.model_validate(dict(given))
-    except ValidationError as error:
-        faults = [_fault(item, kind) for item in error.errors()]
-        raise RecipeError(
-            f"{method}: {faults[0]}", where=where, details=[f"{method}: {f}" for f in faults[1:]]
-        ) from None
-    return checked.model_dump(exclude_none=True)
+    return validation.options(OPTIONS[method], given, where, exclude_none=True)
 
 
 def job(
@@ -155,7 +147,7 @@ def job(
     entry, toolchain, imports = _JOBS[method]
     known = [layer.name for layer in model.network]
     wrong = [
-        f"the model has no layer '{name}'{_nearest(name, known)}"
+        f"the model has no layer '{name}' ({validation.suggest(name, known)})"
         for name in options.get("layers") or ()
         if name not in known
     ]
@@ -193,19 +185,3 @@ def train_job(
         imports=("tensorflow", "keras"),
         timeout=timeout,
     )
-
-
-def _fault(item: Mapping[str, Any], kind: type[BaseModel]) -> str:
-    place = [part for part in item["loc"] if part not in ("int", "literal['auto']")]
-    name = ".".join(str(part) for part in place)
-    if item["type"] == "extra_forbidden":
-        known = _Layer.model_fields if len(place) > 1 else kind.model_fields
-        return f"unknown option '{name}'{_nearest(str(place[-1]), known)}"
-    return f"option '{name}': {item['msg']}, found {item['input']!r}"
-
-
-def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), 1, 0.5)
-    if close:
-        return f" (did you mean '{close[0]}'?)"
-    return f" (known: {', '.join(known)})" if known else " (it takes none)"

@@ -28,12 +28,12 @@ def test_defaults() -> None:
     [
         ("qkera", {}, "did you mean 'qkeras'"),
         ("qkeras", {"epoch": 3}, "unknown option 'epoch' .did you mean 'epochs'"),
-        ("qkeras", {"bits": "auto"}, "option 'bits'"),
+        ("qkeras", {"bits": "auto"}, "'bits': .*valid integer.*'auto'"),
         ("qkeras", {"bits": 1}, "greater than or equal to 2"),
         ("hgq2", {"bits": "all"}, "'auto'"),
-        ("int8", {"bits": 4}, "option 'bits'"),
+        ("int8", {"bits": 4}, "'bits': input should be 8, found 4"),
         ("int8", {"learning_rate": 0}, "greater than 0"),
-        ("none", {"bits": 6}, "it takes none"),
+        ("none", {"bits": 6}, "none is known"),
         ("qkeras", {"layers": {"dense": {"bit": 4}}}, "'layers.dense.bit' .did you mean 'bits'"),
     ],
 )

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edgeflow import validation
 from edgeflow.artifacts import PROJECT
 from edgeflow.backends.base import Problem, Request, Simulation
 from edgeflow.backends.hls4ml import costs, reuse, rules, synthesis, tolerances
@@ -36,7 +37,11 @@ class Hls4ml:
         Raises:
             RecipeError: an unknown option or a wrong value.
         """
-        return recipe_options.checked(given, where)
+        return validation.options(recipe_options.Options, given, where)
+
+    def schema(self) -> dict[str, Any]:
+        """The options' JSON Schema."""
+        return recipe_options.Options.model_json_schema()
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """Everything that stands in the way, by `rules.RULES`."""

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from edgeflow import validation
 from edgeflow.backends.base import Problem, Request, Simulation, Tolerance
 from edgeflow.backends.tflite import costs, support, tolerances
-from edgeflow.errors import DataError, RecipeError
+from edgeflow.backends.tflite.options import SAMPLES, Options
+from edgeflow.errors import DataError
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
 from edgeflow.network import Network
 from edgeflow.targets import Target
-
-PRECISIONS: Final = ("float32", "float16", "dynamic", "int8", "16x8")
-TYPES: Final = ("float32", "int8", "uint8", "int16")
-CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "precision": PRECISIONS,
-    "input_type": TYPES,
-    "output_type": TYPES,
-}
-SAMPLES: Final = 200
 
 
 @dataclass(frozen=True)
@@ -35,35 +27,16 @@ class TFLite:
     description: str = "TensorFlow Lite files (float32, float16, dynamic, int8, 16x8)"
 
     def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """``precision``, ``input_type``, ``output_type`` (None: chosen by `resolve`), and
-        ``calibration_samples``.
+        """Those of `Options`; None is chosen by `resolve`.
 
         Raises:
             RecipeError: an unknown option or a wrong value.
         """
-        known = (*CHOICES, "calibration_samples")
-        for key in given:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, 1, 0)
-                raise RecipeError(
-                    f"expected an option of {', '.join(known)}, found '{key}'",
-                    where=where, remedy=f"did you mean '{near[0]}'?" if near else None,
-                )  # fmt: skip
-        for key, choices in CHOICES.items():
-            value = given.get(key)
-            if value is not None and value not in choices:
-                near = difflib.get_close_matches(str(value), choices, 1, 0)
-                raise RecipeError(
-                    f"expected {key} to be one of {', '.join(choices)}, found {value!r}",
-                    where=where, remedy=f"did you mean '{near[0]}'?" if near else None,
-                )  # fmt: skip
-        samples = given.get("calibration_samples", SAMPLES)
-        if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
-            raise RecipeError(
-                f"expected calibration_samples to be a whole number above 0, found {samples!r}",
-                where=where, remedy=f"leave it out for {SAMPLES}",
-            )  # fmt: skip
-        return {**{key: given.get(key) for key in CHOICES}, "calibration_samples": samples}
+        return validation.options(Options, given, where)
+
+    def schema(self) -> dict[str, Any]:
+        """The options' JSON Schema."""
+        return Options.model_json_schema()
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """Everything that stands in the way; an empty list where nothing does."""
@@ -242,6 +215,6 @@ def _types(precision: str) -> tuple[str, ...]:
     return ("float32", "int16") if precision == "16x8" else ("float32",)
 
 
-BACKEND: Final = TFLite()
+BACKEND = TFLite()
 
 __all__ = ["BACKEND", "TFLite", "Tolerance", "needs_data", "resolve"]

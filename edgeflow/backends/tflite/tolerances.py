@@ -32,12 +32,17 @@ def choose(
     step = _step(facts)
     least = 0.95 if classes else 0.0
     if route == "copied" and precision in ("int8", "16x8"):
-        return _kept(network, step, least, "the same file; runtimes round differently")
+        kept = _kept(network, step, least, "the same file; runtimes round differently")
+        if classes:
+            return kept
+        said = f"{kept.reason} (a tenth of the range, where layers amplify them)"
+        return Tolerance(max(kept.absolute, 0.1 * spread), least, said)
     if network.quantized and precision != "int8":
         said = f"{precision}: sums in another order, which tip over a rounding of few bits"
         return _rough(spread, classes, said)
     if precision == "float32":
-        return Tolerance(1e-4 * spread, 0.999 * classes, "the same float32 sums in another order")
+        # Seen: 3e-4 in MLPerf Tiny's autoencoder, whose batch norms bring sums of 8,000 to 10.
+        return Tolerance(1e-3 * spread, 0.999 * classes, "the same float32 sums in another order")
     if precision == "float16":
         return Tolerance(2e-2 * spread, 0.99 * classes, "weights rounded to float16 (11 bits)")
     if route == "trained" and form == "network" and not facts["quantisers"]["measured"]:
@@ -59,10 +64,14 @@ def choose(
 
 
 def _rough(spread: float, classes: bool, reason: str) -> Tolerance:
-    """The class in 19 of 20 cases; where there are no classes, a tenth of the outputs' range."""
+    """The class in 19 of 20 cases; where there are no classes, 0.15 of the outputs' range.
+
+    MLPerf Tiny's own int8 autoencoder is off from its float one by up to 0.12 of the range, on
+    windows of its reference recording with and without noise.
+    """
     if classes:
         return Tolerance(spread, 0.95, f"{reason}: the class is what must agree")
-    return Tolerance(0.1 * spread, 0.0, reason)
+    return Tolerance(0.15 * spread, 0.0, reason)
 
 
 def _kept(network: Network, step: float, least: float, reason: str) -> Tolerance:

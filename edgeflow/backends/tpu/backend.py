@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgeflow import validation
 from edgeflow.backends.base import Problem, Request, Simulation, Tolerance
 from edgeflow.backends.tpu import costs
 from edgeflow.backends.tpu.checks import problems
 from edgeflow.backends.tpu.generations import GENERATIONS
-from edgeflow.errors import RecipeError
+from edgeflow.backends.tpu.options import Options
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
 from edgeflow.network import Network
 from edgeflow.targets import Target
 
-PRECISIONS = ("float32", "bfloat16")
-LARGEST_BATCH = 65536
 RUNTIME = "StableHLO on CPU (XLA)"
-
-
-def _precision(value: Any) -> str | None:
-    return None if value in PRECISIONS else f"one of {', '.join(PRECISIONS)}"
-
-
-def _batch(value: Any) -> str | None:
-    good = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_BATCH
-    return None if good else f"a whole number from 1 to {LARGEST_BATCH}"
-
-
-OPTIONS: Mapping[str, tuple[Any, Callable[[Any], str | None]]] = {
-    "precision": ("float32", _precision),
-    "batch": (1, _batch),
-}
-"""Each option's default, and what it must be: a function that says so where a value is not."""
 
 
 class Tpu:
@@ -45,27 +27,16 @@ class Tpu:
     description = "StableHLO graph for Cloud TPUs and CPU (jax.export), compiled ahead of time"
 
     def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """``precision`` (``float32``, ``bfloat16``: of the products' operands) and ``batch``.
+        """Those of `Options`.
 
         Raises:
             RecipeError: an unknown option or a wrong value, all at once.
         """
-        faults = []
-        for key, value in given.items():
-            if key not in OPTIONS:
-                near = difflib.get_close_matches(str(key), OPTIONS, 1)
-                hint = f"did you mean '{near[0]}'?" if near else f"expected {', '.join(OPTIONS)}"
-                faults.append(f"unknown option '{key}': {hint}")
-            elif expected := OPTIONS[key][1](value):
-                faults.append(f"{key}: expected {expected}, found {value!r}")
-        if faults:
-            raise RecipeError(
-                "the tpu backend's options are wrong",
-                where=where,
-                details=faults,
-                remedy=f"options are {', '.join(OPTIONS)}",
-            )
-        return {key: given.get(key, default) for key, (default, _) in OPTIONS.items()}
+        return validation.options(Options, given, where)
+
+    def schema(self) -> dict[str, Any]:
+        """The options' JSON Schema."""
+        return Options.model_json_schema()
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """Everything that stands in the way, at once."""
@@ -158,7 +129,8 @@ def _output_range(golden: Path) -> float:
 def tolerance(network: Network, options: Mapping[str, Any], scale: float) -> Tolerance:
     """How far the artifact's outputs may be from the model's, whose outputs span `scale`.
 
-    float32: sums in another order, about 1e-7 of the values for each of some tens of layers.
+    float32: sums in another order, about 1e-7 of the values for each of some tens of layers; 2e-4
+    of the range was seen where batch norms bring sums of 8,000 to 10 (MLPerf Tiny's autoencoder).
     bfloat16: operands keep 8 bits, so each product is off by up to 2**-8. Where activations are
     quantised, a sum that lies on the edge of two levels may round to the other one: then outputs
     differ by whole levels, on few inputs.
@@ -187,7 +159,7 @@ def tolerance(network: Network, options: Mapping[str, Any], scale: float) -> Tol
             "float32 sums in another order; one on the edge of two levels of a quantiser may "
             "round to the other",
         )
-    return Tolerance(2e-4 * scale, 0.999, "float32 sums in another order")
+    return Tolerance(1e-3 * scale, 0.999, "float32 sums in another order")
 
 
 BACKEND = Tpu()

@@ -108,8 +108,8 @@ def test_int8_without_data_is_one_clear_error(float_model: Model) -> None:
         ({"precison": "int8"}, "did you mean 'precision'"),
         ({"precision": "int9"}, "did you mean 'int8'"),
         ({"input_type": "float"}, "did you mean 'float32'"),
-        ({"calibration_samples": 0}, "above 0"),
-        ({"calibration_samples": True}, "above 0"),
+        ({"calibration_samples": 0}, "greater than or equal to 1"),
+        ({"calibration_samples": True}, "valid integer"),
     ],
 )
 def test_wrong_options(given: dict[str, object], said: str) -> None:

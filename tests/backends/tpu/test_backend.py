@@ -38,8 +38,8 @@ def test_wrong_options_are_said_at_once():
     text = str(caught.value)
     assert "recipe.yaml:7" in text
     assert "did you mean 'precision'" in text
-    assert "batch: expected a whole number from 1 to 65536, found 0" in text
-    assert "precision: expected one of float32, bfloat16, found 'int8'" in text
+    assert "'batch': input should be greater than or equal to 1, found 0" in text
+    assert "'precision': input should be 'float32' or 'bfloat16', found 'int8'" in text
 
 
 @pytest.mark.parametrize("batch", [True, "4", 1.5, -1])

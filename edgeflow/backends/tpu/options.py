@@ -1,0 +1,20 @@
+"""The options of the tpu backend, as the recipe gives them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LARGEST_BATCH = 65_536
+
+
+class Options(BaseModel):
+    """Options of the backend."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the products' operands"
+    )
+    batch: int = Field(1, ge=1, le=LARGEST_BATCH, description="inputs per call, fixed")
