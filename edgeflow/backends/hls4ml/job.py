@@ -59,7 +59,7 @@ def compile(
     network = Network.load(inputs["network"])
     weights = dict(np.load(inputs["weights"], allow_pickle=False))
     golden = _golden(inputs.get("golden"))
-    plan = Translator(network, weights, golden.get("x"), _types(params, golden)).run()
+    plan = Translator(network, weights, golden.get("x"), _types(params, golden, network)).run()
     progress(1, 4, "convert")
     model = _convert(network, plan, params)
     name = params["name"]
@@ -115,7 +115,7 @@ def _golden(folder: Path | None) -> dict[str, Array]:
     return found
 
 
-def _types(params: dict[str, Any], golden: dict[str, Array]) -> Types:
+def _types(params: dict[str, Any], golden: dict[str, Array], network: Network) -> Types:
     ranges = {}
     for key, values in golden.items():
         if key.startswith("trace/") and values.size and np.isfinite(values).all():
@@ -123,6 +123,17 @@ def _types(params: dict[str, Any], golden: dict[str, Array]) -> Types:
             room = 4 if len(values) < 100 else 2
             low, high = float(values.min()), float(values.max())
             ranges[key.removeprefix("trace/")] = (room * min(low, 0), room * max(high, 0))
+    for layer in network:
+        # A framework that fuses a ReLU shows only what comes out of it. What goes in may saturate
+        # below: all that is negative becomes 0.
+        after = network.consumers.get(layer.name, ())
+        if (
+            layer.name not in ranges
+            and after
+            and all(user.kind == "relu" and user.name in ranges for user in after)
+        ):
+            high = max(ranges[user.name][1] for user in after)
+            ranges[layer.name] = (-high, high)
     default = None if params["precision"] == "auto" else parse(params["precision"])
     return Types(params["bits"], default, params["layers"], ranges, params["table_size"])
 
