@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
-TAG = re.compile(r"^(int|float|str|bool|literal\[|constrained-|function-|list\[|dict\[|[A-Z_]\w*$)")
+TAG = re.compile(
+    r"^((int|float|str|bool|[A-Z_]\w*)$|literal\[|constrained-|function-|list\[|dict\[)"
+)
 """How pydantic names the types of a union in a fault's path."""
 
 Place = Sequence[str | int]
@@ -76,9 +78,11 @@ def faults(
     """
     found: dict[tuple[str | int, ...], tuple[list[str], str]] = {}
     for item in error.errors(include_url=False):
-        place = _place(model_type, item["loc"])
+        unknown = item["type"] == "extra_forbidden"
+        place = _place(model_type, item["loc"][:-1] if unknown else item["loc"])
+        place += item["loc"][-1:] if unknown else ()
         name = ".".join(str(part) for part in place)
-        if item["type"] == "extra_forbidden":
+        if unknown:
             known = _known_keys(model_type, place[:-1])
             yield place, f"unknown {what} '{name}' ({suggest(str(place[-1]), known)})"
         elif item["type"] == "missing":

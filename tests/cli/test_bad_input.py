@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -167,29 +169,52 @@ def test_output_that_cannot_be_written(tmp_path: Path, store: Path, model: Path)
     refused(done, "file/out", "output folder that can be written")
 
 
-def test_full_disk(tmp_path: Path, store: Path, model: Path) -> None:
-    """A tiny file system of its own; needs the right to mount one."""
-    small = tmp_path / "small"
-    small.mkdir()
+@contextlib.contextmanager
+def file_system(folder: Path, options: str) -> Iterator[None]:
+    """A small file system of its own; needs the right to mount one, which CI has."""
+    folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)],
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
         capture_output=True,
         check=False,
     )
     if mounted.returncode != 0:
+        if os.environ.get("CI"):
+            pytest.fail(f"cannot mount a file system: {mounted.stderr.decode()}")
         pytest.skip("mounting a small file system is not permitted here")
     try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def compile_to(
+    folder: Path, store: Path, model: Path, cwd: Path
+) -> subprocess.CompletedProcess[str]:
+    return edgeflow(
+        "compile", model, "-t", "raspberry-pi-4", "-O", "precision=float32", "-o", folder,
+        store=store, cwd=cwd,
+    )  # fmt: skip
+
+
+def test_full_disk(tmp_path: Path, store: Path, model: Path) -> None:
+    small = tmp_path / "small"
+    with file_system(small, "size=64k"):
         (small / "fill").write_bytes(b"0" * 60_000)
-        done = edgeflow(
-            "compile", model, "-t", "raspberry-pi-4", "-O", "precision=float32", "-o", small / "out",
-            store=store, cwd=tmp_path,
-        )  # fmt: skip
-        refused(done, "No space left", "free some space")
+        done = compile_to(small / "out", store, model, tmp_path)
+        refused(done, "No space left", "free some space", made=small / "out")
         done = edgeflow("inspect", model, store=small / "store", cwd=tmp_path)
         refused(done, "free some space")
         assert not list((small / "store" / "tmp").glob("*"))
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_read_only_disk(tmp_path: Path, store: Path, model: Path) -> None:
+    sealed = tmp_path / "sealed"
+    with file_system(sealed, "size=64k,ro"):
+        done = compile_to(sealed / "out", store, model, tmp_path)
+        refused(done, "Read-only", "output folder that can be written", made=sealed / "out")
+        done = edgeflow("inspect", model, store=sealed / "store", cwd=tmp_path)
+        refused(done, "Read-only", "EDGEFLOW_CACHE")
 
 
 def test_no_compiler(tmp_path: Path, store: Path, model: Path) -> None:

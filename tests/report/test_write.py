@@ -156,7 +156,7 @@ def test_a_full_disk_leaves_the_old_report(
 @pytest.mark.parametrize("function", [prepare, lambda folder: None])
 def test_a_folder_that_cannot_be(function: Any, sample: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(StoreError, match="cannot write the report"):
         function(tmp_path / "file" / "out") or write(sample, tmp_path / "file" / "out")
 
 

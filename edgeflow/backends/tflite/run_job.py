@@ -103,6 +103,7 @@ def _all(interpreter: Any, x: np.ndarray, progress: Callable[..., None]) -> np.n
 
 
 def _one(interpreter: Any, x: np.ndarray, index: int, entry: Any, result: Any) -> np.ndarray:
+    interpreter.reset_all_variables()  # each input is an inference of its own
     interpreter.set_tensor(entry["index"], x[index : index + 1])
     try:
         interpreter.invoke()
