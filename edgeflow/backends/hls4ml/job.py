@@ -27,6 +27,8 @@ from edgeflow.backends.hls4ml.plan_job import Emitted, Plan, Types
 from edgeflow.errors import JobError, ToolError
 from edgeflow.network import Network
 
+SIGN = 2
+"""hls4ml's number for a quantiser to -1 and 1."""
 COMPILERS = {"vivado": "Vivado", "vitis": "Vitis"}
 TABLES = ("table", "exp_table", "inv_table", "inv_inp")
 STRATEGIC = ("Dense", "Conv1D", "Conv2D", "LSTM", "GRU")
@@ -141,6 +143,8 @@ def _types(params: dict[str, Any], golden: dict[str, Array], network: Network) -
 def _convert(network: Network, plan: Plan, params: dict[str, Any]) -> Any:
     import hls4ml
     import yaml
+    from hls4ml.backends.fpga.fpga_layers import BatchNormalizationQuantizedTanh
+    from hls4ml.backends.vivado.passes.bn_quant import MergeBatchNormAndQuantizedTanh
     from hls4ml.model import ModelGraph
     from hls4ml.model.optimizer.passes.stamp import MakeStamp
     from hls4ml.utils.config import create_config
@@ -155,6 +159,25 @@ def _convert(network: Network, plan: Plan, params: dict[str, Any]) -> Any:
         text = yaml.safe_dump(_plain(model.config.config), sort_keys=True)
         Path(model.config.get_output_dir(), "hls4ml_config.yml").write_text(text)
 
+    def set_thresholds(
+        node: Any, scale: Array, bias: Array, ternary_threshold: float = 0.5
+    ) -> None:
+        """A batch norm and the sign after it: x > t. hls4ml 1.3.0 tests x >= floor(t)."""
+        given_thresholds(node, scale, bias, ternary_threshold)
+        if node.get_attr("quantize") == SIGN:
+            found = node.weights["threshold"]
+            found.data = found.data + 2.0**-found.type.precision.fractional
+
+    def positive(merge: Any, node: Any) -> bool:
+        """A negative scale turns the comparison round, which hls4ml does not."""
+        if not given_match(merge, node):
+            return False
+        return bool((node.get_input_node().get_weights("scale").data > 0).all())
+
+    given_match = MergeBatchNormAndQuantizedTanh.match
+    given_thresholds = BatchNormalizationQuantizedTanh.set_thresholds
+    MergeBatchNormAndQuantizedTanh.match = positive
+    BatchNormalizationQuantizedTanh.set_thresholds = set_thresholds
     MakeStamp.transform = fixed_stamp
     VivadoWriter.write_yml = write_yml
     config = create_config(

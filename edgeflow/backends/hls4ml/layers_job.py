@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgeflow.backends.hls4ml.arithmetic_job import CLASSES, Arithmetic, pair_of
-from edgeflow.backends.hls4ml.fixed_job import Fixed, exact, fitting, of_quantizer
+from edgeflow.backends.hls4ml.fixed_job import Fixed, exact, fitting, of_quantizer, spanning
 from edgeflow.backends.hls4ml.functions_job import PARAMETERS, TABLES, Functions
 from edgeflow.backends.hls4ml.plan_job import Plan
 from edgeflow.errors import UnsupportedError
@@ -34,7 +34,24 @@ class Translator(Arithmetic, Functions):
             if method is None:
                 raise UnsupportedError(f"hls4ml has no layer of kind '{layer.kind}'")
             method(self, layer)
+            self._clip(layer)
         return self.plan
+
+    def _clip(self, layer: Layer) -> None:
+        """The ReLU of integer models is often only their quantiser's: nothing below its zero."""
+        quantizer = layer.quantizer
+        if quantizer is None or quantizer.kind != "affine" or of_quantizer(quantizer) is not None:
+            return
+        least = -(2 ** (int(quantizer.bits) - 1)) + quantizer.narrow if quantizer.signed else 0
+        x = self.emitted[self.plan.place[layer.name]].result
+        if set(quantizer.zero_point or (0,)) != {least} or x.low >= 0 or layer.kind == "input":
+            return
+        full = spanning(0, max(x.high, x.lsb), x.fraction)
+        self.emit(
+            layer, "Activation", {"result": self.result(layer, full)},
+            inputs=[self.plan.place[layer.name]], suffix="_clip",
+            activation="relu", n_in=layer.output_size, trusted=True,
+        )  # fmt: skip
 
     def input(self, layer: Layer) -> None:
         """The input: quantised as the model does, else exact for the golden inputs, else fine."""
