@@ -74,6 +74,8 @@ def _uneven(quantizer: Quantizer | None) -> bool:
 
 def _step(quantizer: Quantizer | None) -> float:
     """Distance of neighbouring values of a quantised activation, 0 where it is fine."""
+    if quantizer is not None and quantizer.kind == "binary":
+        return 2.0
     if quantizer is None or quantizer.kind != "fixed" or quantizer.integer is None:
         return 0.0
     step: float = 2.0 ** (quantizer.integer + quantizer.signed - quantizer.bits)
