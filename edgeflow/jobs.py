@@ -98,6 +98,8 @@ class Runner:
         self.store = store or Store.default()
         self.listener = listener
         self.history: list[Finished] = []
+        self.interrupted: list[Path] = []
+        """Logs of the jobs that were ended by Ctrl-C or `cancel`."""
         self._slots = threading.BoundedSemaphore(workers or os.cpu_count() or 1)
         self._servers: dict[str, Server] = {}
         self._guard = threading.Lock()
@@ -160,6 +162,7 @@ class Runner:
         """Take jobs again after `cancel`, once the threads that it ended are gone."""
         self._servers.clear()
         self._cancelled.clear()
+        self.interrupted.clear()
 
     def close(self) -> None:
         """End the servers."""
@@ -186,8 +189,11 @@ class Runner:
             started = time.monotonic()
             try:
                 result = self._attempt(job, key, folder, server)
-            except BaseException:
+            except BaseException as error:
                 self.listener(Event(job, "failed"))
+                if self._cancelled.is_set() or isinstance(error, KeyboardInterrupt):
+                    self.interrupted.append(self.store.keep_log(key, folder / "log.txt"))
+                    raise interruption(self.interrupted[-1:]) from None
                 raise
             seconds = time.monotonic() - started
             manifest = {
@@ -251,7 +257,7 @@ class Runner:
 
     def _stop_if_cancelled(self) -> None:
         if self._cancelled.is_set():
-            raise Interrupted("interrupted", remedy="run the same command again: it resumes")
+            raise interruption()
 
     def _server(self, name: str) -> Server:
         with self._guard:
@@ -265,6 +271,15 @@ class Runner:
                 )
                 server = self._servers[name] = Server(python, chain.environment)
             return server
+
+
+def interruption(logs: Sequence[Path] = ()) -> Interrupted:
+    """The error after Ctrl-C, with the logs of the jobs that it ended."""
+    return Interrupted(
+        "interrupted; what was finished is kept",
+        details=[f"log of a job that was ended: {log}" for log in logs],
+        remedy="run the same command again: it resumes",
+    )
 
 
 def job_key(job: Job, store: Store) -> str:

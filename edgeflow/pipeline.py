@@ -28,7 +28,7 @@ from edgeflow.errors import (
 )
 from edgeflow.frontends import loader, reference
 from edgeflow.frontends.model import Model
-from edgeflow.jobs import Finished, Job, Runner
+from edgeflow.jobs import Finished, Job, Runner, interruption
 from edgeflow.network import Network
 from edgeflow.recipe import CompressSpec, DataSpec, Recipe, TargetSpec
 from edgeflow.record import Dataset
@@ -169,14 +169,12 @@ def run(
             session.stopped.set()
             runner.cancel()
             pool.shutdown(cancel_futures=True)
+            logs = list(runner.interrupted)
             runner.restore()
             if new:
                 shutil.rmtree(output, ignore_errors=True)  # nothing half-written
             if isinstance(error, KeyboardInterrupt):
-                raise Interrupted(
-                    "interrupted; what was finished is kept",
-                    remedy="run the same command again: it resumes",
-                ) from None
+                raise interruption(logs) from None
             raise
 
 

@@ -188,8 +188,11 @@ def test_two_at_once_share_the_work(tmp_path: Path) -> None:
 def test_cancel_ends_running_jobs(local: Runner, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     threading.Timer(1.5, local.cancel).start()
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted) as caught:
         local.run(example("hang", pids=str(pids)))
+    (log,) = local.interrupted
+    assert str(log) in str(caught.value)
+    assert log.is_file()
     wait_until(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
     assert not unfinished(local.store)
 

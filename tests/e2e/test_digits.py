@@ -255,5 +255,8 @@ def test_interrupt_ends_with_130_and_keeps_what_is_done(quick: Path, place: Path
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert "run the same command again" in errors
+    logs = re.findall(r"log of a job that was ended: (\S+)", errors)
+    assert logs
+    assert all(Path(log).is_file() for log in logs)
     assert list((store / "done").glob("*/*"))
     assert not list((store / "tmp").glob("*"))
