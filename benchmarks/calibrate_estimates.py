@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edgeflow.estimate import calibration
-from edgeflow.estimate.energy import COEFFICIENTS
+from edgeflow.estimate import calibration, energy, hls_calibration, hls_latency
 
 if __name__ == "__main__":
-    calibration.write(Path(os.environ["EDGEFLOW_DATA"]), COEFFICIENTS)
-    print(COEFFICIENTS.read_text())
+    data = Path(os.environ["EDGEFLOW_DATA"])
+    calibration.write(data, energy.COEFFICIENTS)
+    hls_calibration.write(data, hls_latency.COEFFICIENTS)
+    for path in (energy.COEFFICIENTS, hls_latency.COEFFICIENTS):
+        print(path.read_text())

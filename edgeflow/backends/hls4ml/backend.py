@@ -138,7 +138,7 @@ class Hls4ml:
         """What it costs; the resources need the report of a synthesis (``result["synthesis"]``)."""
         report = (result or {}).get("synthesis")
         clock = options["clock_mhz"] or target.clock_mhz
-        return costs.estimates(network, target, clock, report)
+        return costs.estimates(network, target, clock, report, options)
 
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The project's folder."""

@@ -1,11 +1,12 @@
-"""What an FPGA design costs: counts from the Network, the rest from a synthesis report."""
+"""What an FPGA design costs: counts and latency from the Network, the rest from a report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from edgeflow.estimate import energy
+from edgeflow.backends.hls4ml import reuse
+from edgeflow.estimate import energy, hls_latency
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
 from edgeflow.targets import Target
@@ -22,22 +23,38 @@ def estimates(
     target: Target,
     clock_mhz: float | None,
     report: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
 ) -> dict[str, Estimate]:
-    """The figures of one design; power by `edgeflow.estimate.energy.fpga_power`."""
+    """The figures of one design; a synthesis report wins over the estimated latency.
+
+    Latency by `edgeflow.estimate.hls_latency`, power by `edgeflow.estimate.energy.fpga_power`.
+    """
     found = energy.common(network)
     found["model_size"] = Estimate.exact(
         network.totals.weight_bytes, "B", "model", "the weights, which lie in the bitstream"
     )
-    found |= from_report(report, clock_mhz) if report else _unknown()
+    found |= (
+        from_report(report, clock_mhz)
+        if report
+        else _without_report(network, target, clock_mhz, options)
+    )
     return found | energy.fpga_power(target, network, clock_mhz, found, found["latency"])
 
 
-def _unknown() -> dict[str, Estimate]:
+def _without_report(
+    network: Network, target: Target, clock_mhz: float | None, options: Mapping[str, Any]
+) -> dict[str, Estimate]:
     found = {name: unknown(unit, NEEDS) for name, unit in UNITS.items()}
-    found["latency_cycles"] = unknown("cycles", NEEDS)
-    found["ii"] = unknown("cycles", NEEDS)
-    found["latency"] = unknown("s", NEEDS)
-    return found
+    choices = reuse.choices(network, options)
+    return found | hls_latency.estimate(
+        network,
+        io=reuse.interface(network, options),
+        strategy={name: choice.strategy for name, choice in choices.items()},
+        reuse_factors={name: choice.reuse_factor for name, choice in choices.items()},
+        clock_mhz=clock_mhz,
+        architecture=target.architecture,
+        compiler=options["compiler"],
+    )
 
 
 def from_report(report: Mapping[str, Any], clock_mhz: float | None) -> dict[str, Estimate]:

@@ -241,11 +241,14 @@ def test_a_report_that_is_none(tmp_path):
         synthesis.read_report(path)
 
 
-def test_estimates_without_synthesis_are_unknown_with_a_reason():
+def test_estimates_without_synthesis():
     network = networks.mlp().network()
     found = BACKEND.estimate(network, networks.PYNQ, BACKEND.options({}, "here"))
     assert found["macs"].value == 16 * 24 + 24 * 5
     assert found["weight_memory"].value == (16 * 24 + 24 + 24 * 5 + 5) * 6 / 8
-    for name in ("lut", "dsp", "latency", "latency_cycles"):
+    for name in ("lut", "dsp"):
         assert found[name].value is None
         assert "synthesis" in found[name].reason
+    for name in ("latency", "latency_cycles", "ii"):
+        assert found[name].value > 0
+        assert found[name].method == "model"

@@ -1,0 +1,249 @@
+"""Latency of hls4ml designs without a synthesis: its arithmetic, and how far it is off."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from edgeflow import targets
+from edgeflow.backends import registry
+from edgeflow.estimate import hls_calibration, hls_latency
+from edgeflow.network import Layer, Network, Weight
+
+CONSTANTS = {
+    "mul_ns": 2.0, "add_ns": 1.0, "softmax_ns": 10.0, "table_ns": 6.0, "simple_ns": 0.5,
+    "seven_series": 2.0, "reuse_cycles": 3.0, "stream_depth": 1.0, "stream_word": 2.0,
+    "stream_reuse_cycles": 10.0, "shared_from_bits": 6.0,
+}  # fmt: skip
+
+
+def dense(inputs: int, outputs: int, bits: float = 8, nonzero: int | None = None) -> Network:
+    return Network(
+        "n",
+        (
+            Layer("x", "input", output_shape=(inputs,)),
+            Layer(
+                "d",
+                "dense",
+                ("x",),
+                ((inputs,),),
+                (outputs,),
+                weights={"kernel": Weight((inputs, outputs), bits, nonzero)},
+            ),
+        ),
+        ("x",),
+        ("d",),
+    )
+
+
+def conv() -> Network:
+    """A 3x3 convolution of an 8x8 image, and a dense layer on its flat output."""
+    return Network(
+        "n",
+        (
+            Layer("x", "input", output_shape=(8, 8, 1)),
+            Layer(
+                "c", "conv2d", ("x",), ((8, 8, 1),), (6, 6, 4),
+                weights={"kernel": Weight((3, 3, 1, 4), 6)},
+            ),
+            Layer("f", "flatten", ("c",), ((6, 6, 4),), (144,)),
+            Layer(
+                "d", "dense", ("f",), ((144,),), (10,),
+                weights={"kernel": Weight((144, 10), 6)},
+            ),
+        ),
+        ("x",),
+        ("d",),
+    )  # fmt: skip
+
+
+def cycles(network: Network, io: str = "parallel", **given: object) -> tuple[float, float]:
+    settings: dict[str, object] = {
+        "strategy": "latency",
+        "reuse_factors": {},
+        "clock_mhz": 200,
+        "architecture": "virtex-ultrascale+",
+        "compiler": "vitis",
+    }
+    return hls_latency.schedule(network, io=io, constants=CONSTANTS, **{**settings, **given})
+
+
+def test_unrolled_dense_is_multiplier_and_adder_tree():
+    # 2 ns and four levels of 1 ns, at 200 MHz (5 ns): 1.2 periods, of which one is free.
+    latency, interval = cycles(dense(15, 4))
+    assert latency == pytest.approx(0.2)
+    assert interval == 1
+    slow, _ = cycles(dense(15, 4), architecture="zynq-7000")
+    assert slow == pytest.approx(1.4)
+    sparse, _ = cycles(dense(15, 4, nonzero=12), architecture="zynq-7000")
+    assert sparse == pytest.approx((2 + 2) * 2 / 5 - 1)
+
+
+def test_resource_strategy_takes_the_reuse_factor():
+    latency, interval = cycles(dense(15, 4), strategy="resource", reuse_factors={"d": 15})
+    assert interval == 15
+    assert latency == pytest.approx(1.2 + 3 + 15 - 1 - 1)
+
+
+def test_latency_strategy_shares_wide_products_alone():
+    narrow = cycles(dense(64, 32, bits=6), reuse_factors={"d": 512})
+    wide = cycles(dense(64, 32, bits=14), reuse_factors={"d": 512})
+    assert narrow[1] == 1
+    assert wide[1] == 512
+
+
+def test_convolution_in_parallel_goes_from_position_to_position():
+    latency, interval = cycles(conv(), strategy="resource", reuse_factors={"c": 9, "d": 1})
+    assert interval == 36 * 9
+    assert latency > interval
+
+
+def test_stream_goes_at_the_pace_of_the_slowest():
+    network = conv()
+    latency, interval = cycles(network, io="stream")
+    assert interval == 64 * 2  # every input position takes a word's time
+    assert interval < latency < interval + 64
+    reused = {"c": 9, "d": 1}
+    _, slower = cycles(network, io="stream", strategy="resource", reuse_factors=reused)
+    assert slower == 64 * (9 + 10)
+
+
+def test_vivado_divides_in_average_pooling_over_the_edge():
+    def pool(padding: str, rows: int) -> Network:
+        return Network(
+            "n",
+            (
+                Layer("x", "input", output_shape=(121, 3)),
+                Layer(
+                    "p", "avg_pool1d", ("x",), ((121, 3),), (rows, 3),
+                    {"pool_size": 2, "strides": 2, "padding": padding},
+                ),
+            ),
+            ("x",), ("p",),
+        )  # fmt: skip
+
+    assert cycles(pool("same", 61), compiler="vivado")[0] > 20
+    assert cycles(pool("same", 61))[0] < 1
+    assert cycles(pool("valid", 60), compiler="vivado")[0] < 1
+
+
+def estimate(network: Network, **given: object) -> dict[str, hls_latency.Estimate]:
+    settings: dict[str, object] = {
+        "io": "parallel",
+        "strategy": "latency",
+        "reuse_factors": {},
+        "clock_mhz": 100.0,
+    }
+    return hls_latency.estimate(network, **{**settings, **given})
+
+
+def test_estimate_has_a_band_and_says_what_it_saw():
+    found = estimate(conv(), io="stream")
+    latency, seconds = found["latency_cycles"], found["latency"]
+    assert seconds.value == pytest.approx(latency.value * 1e-8)
+    assert seconds.low == pytest.approx(latency.low * 1e-8)
+    assert latency.low < latency.value < latency.high
+    assert found["ii"].low <= found["ii"].value <= found["ii"].high
+    assert found["ii"].low >= 1
+    band = hls_latency.coefficients()["bands"]["stream"]["latency"]
+    assert latency.high == pytest.approx((latency.value + 3) * band["factor"] - 3, abs=1)
+    assert f"{band['within']} of {band['rows']}" in latency.source
+
+
+def test_backend_gives_energy_from_it():
+    target, backend = targets.load("pynq-z2"), registry.get("hls4ml")
+    found = backend.estimate(conv(), target, backend.options({}, "here"))
+    energy, latency = found["energy_per_inference"], found["latency"]
+    assert energy.value == pytest.approx(found["power"].value * latency.value)
+    for name in ("energy_per_inference", "chip_energy_per_inference", "fabric_power"):
+        assert 0 < found[name].low < found[name].value < found[name].high
+    faster = backend.estimate(conv(), target, backend.options({"clock_mhz": 200}, "here"))
+    assert faster["latency"].value < latency.value
+
+
+def test_what_is_not_known_is_null_with_its_reason():
+    network = dense(4, 4)
+    strange = Layer("o", "opaque", ("d",), ((4,),), (4,), {"type": "FFT"})
+    found = estimate(network.with_layers((*network.layers, strange)))
+    assert {name: figure.value for name, figure in found.items()} == {
+        "latency_cycles": None, "ii": None, "latency": None,
+    }  # fmt: skip
+    assert "opaque" in found["latency"].reason
+    assert "clock" in estimate(network, clock_mhz=None)["latency"].reason
+    with pytest.raises(ValueError, match="clock"):
+        estimate(network, clock_mhz=0)
+    with pytest.raises(ValueError, match="io"):
+        estimate(network, io="serial")
+
+
+@pytest.mark.parametrize(
+    ("io", "given", "regime"),
+    [
+        ("parallel", {}, "unrolled"),
+        ("parallel", {"strategy": "resource", "reuse_factors": {"d": 4}}, "reused"),
+        ("parallel", {"strategy": {"d": "latency"}, "reuse_factors": {"d": 4}}, "shared"),
+        ("stream", {}, "stream_flat"),
+    ],
+)
+def test_regimes(io, given, regime):
+    settings = {"strategy": "latency", "reuse_factors": {}} | given
+    assert hls_latency.regime(dense(8, 8), io, **settings) == regime
+
+
+def test_shipped_coefficients_are_those_of_the_data(data_root):
+    """The constants follow from the ground truth alone."""
+    constants = hls_calibration.fit(hls_calibration.designs(data_root))
+    assert constants == hls_latency.coefficients()["constants"]
+
+
+def test_shipped_bands_hold_the_designs_that_were_seen(data_root):
+    """At least nine in ten of each regime's groups, groups counting alike."""
+    within: dict[str, dict[str, list[bool]]] = {}
+    for design in hls_calibration.designs(data_root):
+        found = hls_latency.estimate(
+            design.network,
+            io=design.io,
+            strategy=design.strategy,
+            reuse_factors=design.reuse,
+            clock_mhz=design.clock_mhz,
+            architecture=design.architecture,
+            compiler=design.compiler,
+        )
+        latency, interval = found["latency_cycles"], found["ii"]
+        group = within.setdefault(design.regime, {}).setdefault(design.group, [])
+        group.append(
+            latency.low <= design.latency <= latency.high
+            and interval.low <= design.interval <= interval.high
+        )
+    assert set(within) == set(hls_latency.coefficients()["bands"])
+    for regime, groups in within.items():
+        share = sum(sum(held) / len(held) for held in groups.values()) / len(groups)
+        assert share >= 0.9, regime
+
+
+def test_band_of_few_groups_is_wider_than_the_worst():
+    def residual(group: str, size: float) -> hls_calibration.Residual:
+        design = hls_calibration.Design(
+            group, group, dense(4, 4), "parallel", "latency", {}, 200, "", 1, 1
+        )
+        return hls_calibration.Residual(design, size, 1.0)
+
+    few = [residual(str(n), 1 + n) for n in range(5)]
+    many = [residual(str(n), 1 + n) for n in range(40)]
+    assert hls_calibration.width(few, lambda r: r.latency) == 5 * hls_calibration.FEW
+    # (40 + 1) x 0.9 = 36.9: the 37th of 40.
+    assert hls_calibration.width(many, lambda r: r.latency) == 37
+
+
+def test_firmware_of_a_real_project_becomes_a_network(data_root):
+    (found,) = [
+        design
+        for design in hls_calibration.projects(data_root)
+        if design.name.startswith("ChiRuiChen")
+    ]
+    kinds = [layer.kind for layer in found.network]
+    assert kinds.count("conv2d") == 7
+    assert found.io == "stream"
+    assert sorted(set(found.reuse.values())) == [9, 36, 72]
+    json.dumps(found.network.to_json())
