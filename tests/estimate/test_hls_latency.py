@@ -8,7 +8,8 @@ import pytest
 
 from edgeflow import targets
 from edgeflow.backends import registry
-from edgeflow.estimate import hls_calibration, hls_latency
+from edgeflow.estimate import hls_calibration, hls_designs, hls_latency, hls_schedule
+from edgeflow.estimate.quantity import Estimate
 from edgeflow.network import Layer, Network, Weight
 
 CONSTANTS = {
@@ -66,7 +67,7 @@ def cycles(network: Network, io: str = "parallel", **given: object) -> tuple[flo
         "architecture": "virtex-ultrascale+",
         "compiler": "vitis",
     }
-    return hls_latency.schedule(network, io=io, constants=CONSTANTS, **{**settings, **given})
+    return hls_schedule.schedule(network, io=io, constants=CONSTANTS, **{**settings, **given})
 
 
 def test_unrolled_dense_is_multiplier_and_adder_tree():
@@ -128,7 +129,7 @@ def test_vivado_divides_in_average_pooling_over_the_edge():
     assert cycles(pool("valid", 60), compiler="vivado")[0] < 1
 
 
-def estimate(network: Network, **given: object) -> dict[str, hls_latency.Estimate]:
+def estimate(network: Network, **given: object) -> dict[str, Estimate]:
     settings: dict[str, object] = {
         "io": "parallel",
         "strategy": "latency",
@@ -149,6 +150,33 @@ def test_estimate_has_a_band_and_says_what_it_saw():
     band = hls_latency.coefficients()["bands"]["stream"]["latency"]
     assert latency.high == pytest.approx((latency.value + 3) * band["factor"] - 3, abs=1)
     assert f"{band['within']} of {band['rows']}" in latency.source
+
+
+def test_small_reuse_is_as_uncertain_as_its_arithmetic():
+    bands = hls_latency.coefficients()["bands"]
+    network = dense(16, 64)
+
+    def factor(reuse: int) -> float:
+        found = estimate(network, strategy="resource", reuse_factors={"d": reuse})
+        latency = found["latency_cycles"]
+        return (latency.high + 3) / (latency.value + 3)
+
+    assert factor(2) > factor(16) > factor(1024)
+    assert factor(1024) == pytest.approx(bands["reused"]["latency"]["factor"], rel=0.02)
+
+
+def test_a_kind_that_no_report_held_widens_the_band():
+    kinds = hls_latency.coefficients()["bands"]["stream"]["kinds"]
+    assert "gru" not in kinds
+    gru = Layer(
+        "g", "gru", ("x",), ((20, 6),), (8,), weights={"kernel": Weight((6, 24), 6)}
+    )  # fmt: skip
+    network = Network(
+        "n", (Layer("x", "input", output_shape=(20, 6)), gru), ("x",), ("g",)
+    )  # fmt: skip
+    found = estimate(network, io="stream")["latency_cycles"]
+    assert "gru" in found.source
+    assert found.high > hls_latency.UNSEEN * found.value
 
 
 def test_backend_gives_energy_from_it():
@@ -193,14 +221,14 @@ def test_regimes(io, given, regime):
 
 def test_shipped_coefficients_are_those_of_the_data(data_root):
     """The constants follow from the ground truth alone."""
-    constants = hls_calibration.fit(hls_calibration.designs(data_root))
+    constants = hls_calibration.fit(hls_designs.designs(data_root))
     assert constants == hls_latency.coefficients()["constants"]
 
 
 def test_shipped_bands_hold_the_designs_that_were_seen(data_root):
     """At least nine in ten of each regime's groups, groups counting alike."""
     within: dict[str, dict[str, list[bool]]] = {}
-    for design in hls_calibration.designs(data_root):
+    for design in hls_designs.designs(data_root):
         found = hls_latency.estimate(
             design.network,
             io=design.io,
@@ -224,7 +252,7 @@ def test_shipped_bands_hold_the_designs_that_were_seen(data_root):
 
 def test_band_of_few_groups_is_wider_than_the_worst():
     def residual(group: str, size: float) -> hls_calibration.Residual:
-        design = hls_calibration.Design(
+        design = hls_designs.Design(
             group, group, dense(4, 4), "parallel", "latency", {}, 200, "", 1, 1
         )
         return hls_calibration.Residual(design, size, 1.0)
@@ -238,9 +266,7 @@ def test_band_of_few_groups_is_wider_than_the_worst():
 
 def test_firmware_of_a_real_project_becomes_a_network(data_root):
     (found,) = [
-        design
-        for design in hls_calibration.projects(data_root)
-        if design.name.startswith("ChiRuiChen")
+        design for design in hls_designs.projects(data_root) if design.name.startswith("ChiRuiChen")
     ]
     kinds = [layer.kind for layer in found.network]
     assert kinds.count("conv2d") == 7
