@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from edgeflow.compress import fit_job, graph_job
 from edgeflow.errors import RecipeError
-from edgeflow.frontends.keras_job import to_network
+from edgeflow.frontends.keras_graph_job import to_network
 
 _CONV: Final = ("filters", "kernel_size", "strides", "padding", "activation", "use_bias", "groups")
 _POOL: Final = ("pool_size", "strides", "padding")

@@ -19,6 +19,7 @@ from typing import Any
 from edgeflow.errors import ModelError
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+LEGACY = ("keras2", "qkeras", "qkeras_v3")  # formats that tf-keras reads
 LARGEST_UNPACKED = 4 << 30  # bytes; no model for these targets comes near
 
 # Containers of values in Keras' JSON, not objects.
