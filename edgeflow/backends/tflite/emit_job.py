@@ -21,7 +21,7 @@ from edgeflow.backends.tflite.plan_job import (
     fused_into_next,
 )
 from edgeflow.frontends.folder_job import clean_name
-from edgeflow.frontends.keras_build_job import Function
+from edgeflow.frontends.keras_maker_job import Function
 from edgeflow.network import Layer, Network
 
 RECURRENT = frozenset(["lstm", "gru", "simple_rnn"])
