@@ -348,3 +348,7 @@ def _affine(
 
 def _int(value: float) -> float:
     return int(value) if float(value).is_integer() else value
+
+
+Step = Callable[[Op], None]
+"""Adds what an operator does to its translator's draft."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from edgeflow.frontends.onnx_graph_job import Op
+from edgeflow.frontends.onnx_graph_job import Op, Step
 from edgeflow.network import Shape
 
 LOWEST = -3.4028234663852886e38  # float32's smallest: what a max pool is padded with
@@ -275,7 +275,7 @@ def resize(op: Op) -> None:
     return None
 
 
-WINDOWED: dict[str, Callable[[Op], None]] = {
+WINDOWED: dict[str, Step] = {
     "Conv": conv,
     "ConvTranspose": conv_transpose,
     "MaxPool": pool,

@@ -12,7 +12,7 @@ import numpy as np
 from edgeflow.errors import ModelError
 from edgeflow.frontends.folder_job import read_inputs, write_folder, write_golden
 from edgeflow.frontends.tflite_file_job import Parsed, Session, stack
-from edgeflow.frontends.tflite_ops_job import Translator
+from edgeflow.frontends.tflite_graph_job import Translator
 
 
 def load(
