@@ -161,7 +161,7 @@ def test_tolerance_is_that_of_the_precision():
     network = networks.small()[0]
     quantised = replace(network, layers=networks.small(Quantizer("fixed", 6, False, 3))[0].layers)
     plain = tolerance(network, OPTIONS, 2.0).absolute
-    assert plain == pytest.approx(4e-4)
+    assert plain == pytest.approx(2e-3)  # of a range of 2: five times the largest seen
     assert tolerance(quantised, OPTIONS, 2.0).absolute > plain
     assert tolerance(network, {"precision": "bfloat16"}, 2.0).absolute > plain
     # A float TFLite model is held to the float tolerance, only integer kernels round otherwise.
