@@ -7,8 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.hls4ml.fixed_job import Array, Fixed, rounded_to, spanning
-from edgeflow.backends.hls4ml.plan_job import Drawing
+from edgeflow.backends.hls4ml.fixed_job import (
+    Array,
+    Fixed,
+    exact,
+    of_values,
+    rounded_to,
+    spanning,
+)
+from edgeflow.backends.hls4ml.plan_job import EXACT_WEIGHTS, Drawing
 from edgeflow.network import Layer
 
 CLASSES = {
@@ -125,6 +132,38 @@ class Arithmetic(Drawing):
             ones if scale is None else ones * scale.ravel(),
             0 * ones if shift is None else ones * shift.ravel(),
         )
+
+    def levels(self, layer: Layer, levels: Fixed, step: Array, zero: Array) -> None:
+        """Round a layer's output to levels that are no powers of two apart.
+
+        It is divided by `step`, rounded to a whole number (of the type `levels`), and multiplied.
+        """
+        size = math.prod(int(dim or 1) for dim in layer.output_shape)
+        channels = int(layer.output_shape[-1] or 1)
+        parts = (("_divided", 1 / step, zero), ("_stepped", step, -zero * step))
+        for suffix, factor, offset in parts:
+            scale, shift = np.ones(channels) * factor, np.ones(channels) * offset
+            scale_t = exact(scale, EXACT_WEIGHTS) or of_values(scale, EXACT_WEIGHTS).plain()
+            bias_t = exact(shift, EXACT_WEIGHTS) or of_values(shift, EXACT_WEIGHTS).plain()
+            scale, shift = rounded_to(scale, scale_t), rounded_to(shift, bias_t)
+            source = self.plan.place[layer.name]
+            full = self._sum_type(
+                scale[None, :], scale_t, shift, bias_t, self.emitted[source].result
+            )
+            self.emit(
+                layer, "BatchNormalization",
+                {"scale": scale_t, "bias": bias_t, "result": full},
+                inputs=[source], suffix=suffix, n_in=size, n_out=size,
+                n_filt=-1 if len(layer.output_shape) == 1 else layer.output_shape[-1],
+                use_gamma=True, use_beta=True, scale_data=scale, bias_data=shift,
+            )  # fmt: skip
+            if suffix == "_divided":
+                self.emit(
+                    layer, "Activation", {"result": levels},
+                    inputs=[self.plan.place[layer.name]], suffix="_levels",
+                    activation="linear", n_in=size, trusted=True,
+                )  # fmt: skip
+        self.plan.inexact.append(f"{layer.name}/step")
 
     def _affine(self, layer: Layer, scale: Array, shift: Array) -> None:
         scale_t = self.weight_type(layer, "scale", scale)

@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from edgeflow.backends.hls4ml.arithmetic_job import CLASSES, Arithmetic, pair_of
 from edgeflow.backends.hls4ml.fixed_job import Fixed, exact, fitting, of_quantizer, spanning
 from edgeflow.backends.hls4ml.functions_job import PARAMETERS, TABLES, Functions
 from edgeflow.backends.hls4ml.plan_job import Plan
 from edgeflow.errors import UnsupportedError
 from edgeflow.network import Layer
+
+EXACT_BITS = 8
+"""Quantisers of fewer bits are copied to the step."""
 
 
 class Translator(Arithmetic, Functions):
@@ -34,13 +39,26 @@ class Translator(Arithmetic, Functions):
             if method is None:
                 raise UnsupportedError(f"hls4ml has no layer of kind '{layer.kind}'")
             method(self, layer)
-            self._clip(layer)
+            self._uneven(layer)
         return self.plan
 
-    def _clip(self, layer: Layer) -> None:
-        """The ReLU of integer models is often only their quantiser's: nothing below its zero."""
+    def _uneven(self, layer: Layer) -> None:
+        """A quantiser whose steps are no powers of two.
+
+        Of few bits it is copied. Of 8 and more the project keeps more bits instead, which is as
+        good and needs no multipliers; but the ReLU of integer models is often only their
+        quantiser's: nothing below its zero.
+        """
         quantizer = layer.quantizer
         if quantizer is None or quantizer.kind != "affine" or of_quantizer(quantizer) is not None:
+            return
+        if quantizer.bits < EXACT_BITS and layer.kind != "input":
+            levels = Fixed(
+                int(quantizer.bits), int(quantizer.bits), quantizer.signed, "AP_RND_CONV",
+                "AP_SAT_SYM" if quantizer.narrow and quantizer.signed else "AP_SAT",
+            )  # fmt: skip
+            zero = np.asarray(quantizer.zero_point or (0,), float)
+            self.levels(layer, levels, np.asarray(quantizer.scale, float), zero)
             return
         least = -(2 ** (int(quantizer.bits) - 1)) + quantizer.narrow if quantizer.signed else 0
         x = self.emitted[self.plan.place[layer.name]].result
