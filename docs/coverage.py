@@ -111,7 +111,7 @@ def _recording(root: Path) -> Mapping[str, np.ndarray]:
     folder = root / "models/mlperf_tiny/ref_inputs/dcase01"
     frames = np.fromfile(folder / "normal_id_01_00000000_hist_librosa.bin", "<f4").reshape(-1, 128)
     windows = np.lib.stride_tricks.sliding_window_view(frames.ravel(), 640)[::128]
-    return {"x_train": windows[1::2], "x_test": windows[::2]}
+    return {"x_train": windows[::2], "x_test": windows}
 
 
 def _digits(root: Path) -> Mapping[str, np.ndarray]:
@@ -129,7 +129,7 @@ def _wake_words(root: Path) -> Mapping[str, np.ndarray]:
     return {"x_train": given["specs"], "x_test": given["specs"], "y_test": given["labels"]}
 
 
-RECORDING = "98 windows of MLPerf Tiny's one recording, then disturbed ones"
+RECORDING = "196 windows of MLPerf Tiny's one recording"
 IMAGES = "200 labelled CIFAR-10 images, 0 to 255"
 DATA = (
     Data("mlperf_tiny/image_classification/*", IMAGES, _images(1.0)),
@@ -238,7 +238,7 @@ def _attempt(
         if problems:
             return row | {"outcome": "unsupported", "reasons": _distinct(problems)}
         count = max(8, min(1000, int(aim.budget / max(1, network.totals.macs))))
-        data, row["data"], labelled = _data(name, network, aim, count, root, scratch)
+        data, row["data"], labelled, count = _data(name, network, aim, count, root, scratch)
         recipe = Recipe(
             name="coverage",
             model=ModelSpec(file=files[0], weights=files[1] if files[1:] else None),
@@ -282,8 +282,8 @@ def _measured(entry: Mapping[str, Any], reference: float | None, labelled: bool)
 
 def _data(
     name: str, network: Network, aim: Aim, count: int, root: Path, scratch: Path
-) -> tuple[Path | None, str, bool]:
-    """The dataset's file, what it is in words, and whether it is labelled."""
+) -> tuple[Path | None, str, bool, int]:
+    """The dataset's file, what it is in words, whether it has labels, how many inputs to take."""
     import numpy as np
 
     entry = network[network.inputs[0]]
@@ -301,7 +301,7 @@ def _data(
         np.savez(path, **arrays)
         tested = len(arrays["x_test"])
         words = known.words + (f" (the first {tested})" if tested < total else "")
-        return path, words, "y_test" in arrays
+        return path, words, "y_test" in arrays, tested
     bounds = next((b for b in RANGES if fnmatch.fnmatch(name, b[0])), None)
     random = np.random.default_rng(1)
 
@@ -312,9 +312,9 @@ def _data(
 
     int8 = aim.options.get("precision") == "int8"
     if not int8 and bounds is None:
-        return None, "random", False
+        return None, "random", False, count
     np.savez(path, x_train=draw(CALIBRATION), x_test=draw(count))
-    return path, "random, calibrated on random" if int8 else "random", False
+    return path, "random, calibrated on random" if int8 else "random", False, count
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
