@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 import json
 
 import pytest
@@ -248,6 +250,33 @@ def test_shipped_bands_hold_the_designs_that_were_seen(data_root):
     for regime, groups in within.items():
         share = sum(sum(held) / len(held) for held in groups.values()) / len(groups)
         assert share >= 0.9, regime
+
+
+def test_a_measured_board_is_within_the_band(data_root):
+    """AD08 of MLPerf Tiny v0.7 (dense 64-72-72-8-72-72-64, io_stream, R = 144 where legal)."""
+    with (data_root / "ground_truth" / "mlperf_tiny_energy.csv").open(newline="") as stream:
+        (row,) = [
+            row
+            for row in csv.DictReader(stream)
+            if row["board"] == "Xilinx Pynq Z2" and row["benchmark"] == "ad"
+        ]
+    widths = (64, 72, 72, 8, 72, 72, 64)
+    layers = [Layer("x", "input", output_shape=(64,))]
+    for index, (before, after) in enumerate(itertools.pairwise(widths)):
+        layers.append(
+            Layer(
+                f"d{index}", "dense", (layers[-1].name,), ((before,),), (after,),
+                weights={"kernel": Weight((before, after), 13)},
+            )
+        )  # fmt: skip
+        layers.append(Layer(f"r{index}", "relu", (f"d{index}",), ((after,),), (after,)))
+    network = Network("ad08", tuple(layers), ("x",), (layers[-1].name,))
+    target, backend = targets.load("pynq-z2"), registry.get("hls4ml")
+    given = {"io": "stream", "strategy": "resource", "reuse_factor": 144}
+    found = backend.estimate(network, target, backend.options(given, "here"))
+    assert found["latency"].low < float(row["latency_ms"]) * 1e-3 < found["latency"].high
+    energy = float(row["energy_uJ_per_inf"]) * 1e-6
+    assert found["energy_per_inference"].low < energy < found["energy_per_inference"].high
 
 
 def test_band_of_few_groups_is_wider_than_the_worst():
