@@ -14,12 +14,14 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeflow.errors import UnsupportedError
+from edgeflow.errors import EdgeflowError, UnsupportedError
 from edgeflow.jobs import Runner
 
 if TYPE_CHECKING:
     from edgeflow.backends.base import Problem
     from edgeflow.network import Network
+
+__all__ = ["EdgeflowError", "check", "compile", "deploy", "estimate", "inspect", "run"]
 
 File = str | PathLike[str]
 

@@ -127,9 +127,7 @@ class Runner:
         if finished is None:
             with self.store.lock(
                 key,
-                waiting=lambda: self.listener(
-                    Event(job, "waiting", text="another run does the same")
-                ),
+                waiting=lambda: self.listener(Event(job, "waiting", text="already under way")),
             ):
                 finished = self._from_store(job, key) or self._execute(job, key)
         with self._guard:

@@ -316,9 +316,7 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
     _ahead(session, aim, request, compiled, result, notes)
     simulations = aim.backend.simulate(request, compiled.path)
     with ThreadPoolExecutor(max_workers=max(1, len(simulations))) as pool:
-        outcomes = list(
-            pool.map(lambda item: session.do(item.job, f"{aim.name}, {item.runtime}"), simulations)
-        )
+        outcomes = list(pool.map(lambda item: session.do(item.job, aim.name), simulations))
     checks = [
         record.verification(simulation, outcome, golden, retrained.network, data)
         for simulation, outcome in zip(simulations, outcomes, strict=True)
@@ -333,7 +331,9 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
         "title": aim.target.title,
         "options": dict(aim.options),
         "accuracy": deciding[0]["accuracy"] if deciding else None,
-        "accuracy_retrained": record.accuracy(golden / "golden.npz", data),
+        "accuracy_retrained": (
+            record.accuracy(golden / "golden.npz", data) if retrained is not model else None
+        ),
         "verified": bool(deciding) and all(check["passed"] for check in deciding),
         "verification": checks,
         "compress": {"method": aim.method, **aim.compress} if aim.method != "none" else None,

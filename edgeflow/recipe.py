@@ -101,13 +101,29 @@ class TargetSpec(_Strict):
     )
 
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+RESERVED = ("report.json", "report.html", "hls_projects")
+
+
 def _by_name(value: Any) -> Any:
-    """A list of names is short for targets without settings; an empty entry has none."""
+    """A list of names is short for targets without settings; an empty entry has none.
+
+    The names become folders beside the report, so they must be plain.
+    """
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return {item: {} for item in value}
-    if isinstance(value, dict):
-        return {key: {} if item is None else item for key, item in value.items()}
-    return value
+        twice = {item for item in value if value.count(item) > 1}
+        if twice:
+            raise ValueError(f"the target '{min(twice)}' stands twice")
+        value = {key: {} for key in value}
+    if not isinstance(value, dict) or not value:
+        raise ValueError("expected a list of targets, or targets with their settings")
+    for key in value:
+        if not isinstance(key, str) or not NAME.fullmatch(key) or key in RESERVED:
+            raise ValueError(
+                f"'{key}' cannot name a folder of results: expected letters, digits, '.', '_', "
+                f"'-'; a target's file goes into its key 'target'"
+            )
+    return {key: {} if item is None else item for key, item in value.items()}
 
 
 def _from_file(value: Any) -> Any:
@@ -140,6 +156,9 @@ def load(path: Path) -> tuple[Recipe, yamlfile.Lines]:
             "name": recipe.name or path.stem,
             "model": _absolute(recipe.model, folder, ("file", "weights")),
             "data": recipe.data and _absolute(recipe.data, folder, ("file",)),
+            "targets": {
+                name: _target_absolute(name, spec, folder) for name, spec in recipe.targets.items()
+            },
         }
     )
     _check_files(recipe, lines)
@@ -151,6 +170,14 @@ def _absolute(spec: Any, folder: Path, names: tuple[str, ...]) -> Any:
     return spec.model_copy(
         update={name: folder / path for name, path in paths.items() if path is not None}
     )
+
+
+def _target_absolute(name: str, spec: TargetSpec, folder: Path) -> TargetSpec:
+    spec = _absolute(spec, folder, ("project",))
+    target = spec.target or name
+    if target.endswith((".yaml", ".yml")):  # a file, not a name
+        spec = spec.model_copy(update={"target": str(folder / target)})
+    return spec
 
 
 def _check_files(recipe: Recipe, lines: yamlfile.Lines) -> None:
@@ -190,16 +217,34 @@ def from_files(
     """The recipe that compiles a model as it is.
 
     Raises:
-        RecipeError: there are not one or two model files.
+        RecipeError: there are not one or two model files, no inputs, or two targets of one name.
     """
+    if inputs < 1:
+        raise RecipeError(f"expected at least one golden vector, found {inputs}", where="--inputs")
     if not 1 <= len(model) <= 2:
         raise RecipeError(f"expected a model file and maybe its weights, found {len(model)} files")
     spec = ModelSpec(file=model[0].absolute(), weights=model[1].absolute() if model[1:] else None)
-    aim = TargetSpec(backend=backend, options=dict(options or {}))
     return Recipe(
-        name=re.sub(r"[^A-Za-z0-9._-]+", "-", model[0].stem).strip("-._") or "model",
+        name=_plain(model[0].stem) or "model",
         model=spec,
         data=DataSpec(file=data.absolute()) if data else None,
-        targets=dict.fromkeys(targets, aim),
+        targets=_named(targets, backend, dict(options or {})),
         verify_inputs=inputs,
     )
+
+
+def _named(targets: list[str], backend: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Each target under its name; one that is given as a file under the file's."""
+    found: dict[str, TargetSpec] = {}
+    for target in targets:
+        is_file = target.endswith((".yaml", ".yml"))
+        name = _plain(Path(target).stem if is_file else target) or "target"
+        if name in found and found[name].target != target:
+            raise RecipeError(f"two targets are named '{name}': {found[name].target}, {target}")
+        found[name] = TargetSpec(target=target, backend=backend, options=options)
+    return found
+
+
+def _plain(text: str) -> str:
+    """The text as a folder's name: letters, digits and ``._-``."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")

@@ -42,11 +42,13 @@ class Lines:
         if event.state == "running" and id(job) not in self._started:
             self._started[id(job)] = time.monotonic()
             _line(f"{title} …")
-        elif event.state in ("done", "failed"):
-            seconds = time.monotonic() - self._started.pop(id(job), time.monotonic())
-            _line(f"{title}: {event.state} ({seconds:.1f} s)")
         elif event.state == "waiting":
+            self._started[id(job)] = time.monotonic()
             _line(f"{title}: {event.text}, waiting")
+        elif id(job) in self._started and event.state != "running":
+            state = "failed" if event.state == "failed" else "done"
+            seconds = time.monotonic() - self._started.pop(id(job))
+            _line(f"{title}: {state} ({seconds:.1f} s)")
 
 
 def _line(text: str) -> None:
@@ -89,13 +91,13 @@ class _Bars:
         if job is None:
             self._progress.console.print(event.text, markup=False, highlight=False)
             return
-        if event.state == "cached":
-            return
         with self._guard:
             if id(job) not in self._tasks:
+                if event.state == "cached":
+                    return
                 self._tasks[id(job)] = self._progress.add_task(_title(job), total=None, text="")
             task = self._tasks[id(job)]
-        if event.state == "done":
+        if event.state in ("done", "cached"):  # cached: another did it while this one waited
             self._progress.update(task, total=1, completed=1, text="done")
             self._progress.stop_task(task)
         elif event.state == "failed":
