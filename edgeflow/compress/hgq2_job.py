@@ -10,9 +10,10 @@ from typing import Any, Final
 import numpy as np
 
 from edgeflow.compress import fit_job, graph_job
+from edgeflow.compress.begin_job import begin
 from edgeflow.compress.fixed_job import choose, grid, insert_quantizers, sample
 from edgeflow.compress.graph_job import PASSIVE, Graph
-from edgeflow.frontends.keras_job import to_network
+from edgeflow.frontends.keras_graph_job import to_network
 from edgeflow.network import Layer, Quantizer
 
 CLASSES: Final = {
@@ -49,12 +50,8 @@ def retrain(
     import keras
     from hgq.utils import trace_minmax
 
-    settings = fit_job.Settings.of(params)
-    fit_job.seed(keras, settings)
-    graph = graph_job.fold_batch_norm(graph_job.read(inputs["model"]))
-    graph, stripped = graph_job.strip_softmax(graph)
-    graph_job.require(graph.network, KINDS, "hgq2")
-    data = fit_job.load(inputs["data"], graph.network, settings)
+    begun = begin(keras, inputs, params, KINDS, "hgq2")
+    graph, data = begun.graph, begun.data
     learnt = params.get("bits") == "auto"
     start = {**params, "bits": 8} if learnt else {"bits": 6, **params}
     graph = _with_input(graph, data.x, start)
@@ -67,7 +64,7 @@ def retrain(
     model = graph_job.build(keras, graph, lambda layer: twin(keras, layer, graph, learnt, beta))
     last = graph.network[graph.network.outputs[0]].kind
     penalty = (lambda: beta * _ebops(model)) if learnt else None
-    history = fit_job.fit(keras, model, data, last, settings, progress, penalty)
+    history = fit_job.fit(keras, model, data, last, begun.settings, progress, penalty)
     if learnt:
         trace_minmax(model, np.concatenate([data.x, data.x_validation]), batch_size=256)
     _round_weights(graph, model)
@@ -77,7 +74,7 @@ def retrain(
     graph_job.write(output, network, arrays, "hgq2", ["model.keras"], history)
     return {
         **fit_job.outcome(model, data, last, history),
-        "stripped": stripped,
+        "stripped": begun.stripped,
         **({"ebops": _ebops(model)} if learnt else {}),
         **graph_job.widths(network),
     }

@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from edgeflow.compress import fit_job, graph_job
+from edgeflow.compress.begin_job import begin
 from edgeflow.compress.fixed_job import sample
 from edgeflow.compress.graph_job import FOLDABLE, PASSIVE, Array, Graph, quantized
 from edgeflow.network import Layer, Network, Quantizer
@@ -66,24 +67,20 @@ def retrain(
     """
     import keras
 
-    settings = fit_job.Settings.of(params)
-    fit_job.seed(keras, settings)
-    whole = graph_job.fold_batch_norm(graph_job.read(inputs["model"]))
-    graph_job.require(whole.network, KINDS, "int8")
-    graph, _ = graph_job.strip_softmax(whole)
-    data = fit_job.load(inputs["data"], graph.network, settings)
+    begun = begin(keras, inputs, params, KINDS, "int8")
+    graph, data = begun.graph, begun.data
     roots = groups(graph.network)
     ranges = _ranges(keras, graph, roots, data.x)
     model = graph_job.build(keras, graph, lambda layer: twin(keras, layer, roots, ranges))
     last = graph.network[graph.network.outputs[0]].kind
-    history = fit_job.fit(keras, model, data, last, settings, progress)
+    history = fit_job.fit(keras, model, data, last, begun.settings, progress)
     found = {
         root: affine(float(layer.low.numpy()), float(layer.high.numpy()))
         for root, layer in ranges.items()
     }
     result = fit_job.outcome(model, data, last, history)
     weights = graph_job.get_arrays(model, graph.network)
-    done = describe(Graph(whole.network, weights), roots, found)
+    done = describe(Graph(begun.whole.network, weights), roots, found)
     arrays = graph_job.flat(done.weights)
     graph_job.write(output, done.network, arrays, "network", [], history)
     return {**result, **graph_job.widths(done.network)}

@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from edgeflow.compress import fit_job, graph_job
+from edgeflow.compress.begin_job import begin
 from edgeflow.compress.fixed_job import choose, insert_quantizers, round_to, sample
 from edgeflow.compress.graph_job import FOLDABLE, PASSIVE, Graph
-from edgeflow.frontends.keras_job import to_network
+from edgeflow.frontends.keras_graph_job import to_network
 from edgeflow.network import Layer, Quantizer
 
 KINDS: Final = (
@@ -52,19 +53,15 @@ def retrain(
     """
     import tf_keras as keras
 
-    settings = fit_job.Settings.of(params)
-    fit_job.seed(keras, settings)
-    graph = graph_job.fold_batch_norm(graph_job.read(inputs["model"]))
-    graph, stripped = graph_job.strip_softmax(graph)
-    graph_job.require(graph.network, KINDS, "qkeras")
-    data = fit_job.load(inputs["data"], graph.network, settings)
+    begun = begin(keras, inputs, params, KINDS, "qkeras")
+    graph, data = begun.graph, begun.data
     traces = graph_job.traces(keras, graph, sample(data.x))
     # QKeras raises 2 to the integer bits as an integer, so they cannot be negative.
     graph = choose(graph, traces, {"bits": 6, **params}, least=0)
     graph = insert_quantizers(graph, frozenset(["relu"]))
     model = graph_job.build(keras, graph, lambda layer: twin(keras, layer))
     last = graph.network[graph.network.outputs[0]].kind
-    history = fit_job.fit(keras, model, data, last, settings, progress)
+    history = fit_job.fit(keras, model, data, last, begun.settings, progress)
     graph = graph.with_weights(_rounded(graph, graph_job.get_arrays(model, graph.network)))
     for name, arrays in graph.weights.items():
         graph_job.set_arrays(model.get_layer(name), arrays)
@@ -75,7 +72,7 @@ def retrain(
     graph_job.write(output, network, arrays, "qkeras", ["model.h5"], history)
     return {
         **fit_job.outcome(model, data, last, history),
-        "stripped": stripped,
+        "stripped": begun.stripped,
         **graph_job.widths(network),
     }
 
