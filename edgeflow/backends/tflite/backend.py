@@ -100,9 +100,9 @@ class TFLite:
             ("tflite-runtime", "XNNPACK", False),
         ):
             litert = runtime == "litert"
-            module = "litert_job" if litert else "tflite_runtime_job"
+            entry = "litert" if litert else "tflite_runtime"
             job = Job(
-                entry=f"edgeflow.backends.tflite.{module}:simulate",
+                entry=f"edgeflow.backends.tflite.run_job:{entry}",
                 toolchain="keras" if litert else "tflite_runtime",
                 title=f"run in {runtime} ({resolver})",
                 inputs=inputs,

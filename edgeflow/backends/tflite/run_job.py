@@ -1,9 +1,13 @@
-"""Runs a .tflite file on the golden inputs; shared by the two runtimes' jobs. Needs numpy only."""
+"""Jobs that run a .tflite file on the golden inputs, in LiteRT and in tflite-runtime.
+
+Each runtime is in a toolchain of its own; beside it, numpy alone is needed.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +19,54 @@ TRACED = 16
 """Inputs whose intermediate tensors are kept, at most (golden's trace may hold fewer)."""
 
 
-def run(
-    make: Callable[..., Any],
-    resolver: str,
-    kinds: Any,
+def litert(
     inputs: dict[str, Path],
+    params: dict[str, Any],
     output: Path,
     progress: Callable[..., None],
-) -> str:
-    """Write ``outputs.npz`` (``y``: n x …, float32) and, where golden has one, ``trace.npz``.
+) -> dict[str, Any]:
+    """Run ``compiled`` on ``golden`` in LiteRT. Runs in the toolchain ``keras``.
 
-    Args:
-        make: the runtime's Interpreter.
-        resolver: ``XNNPACK`` or ``BUILTIN_REF``.
-        kinds: the runtime's OpResolverType.
-        inputs: ``compiled`` (a compile job's output) and ``golden``.
-        output: where to write.
-        progress: told how many inputs are done.
+    ``inputs``: ``compiled`` (a compile job's output) and ``golden``. ``params``: ``resolver``,
+    ``XNNPACK`` or ``BUILTIN_REF``. Leaves ``outputs.npz`` (``y``: n x …, float32) and, where
+    golden has one, ``trace.npz``.
 
     Returns:
-        The resolver that ran; ``BUILTIN`` where the reference kernels lack an operator.
+        ``runtime``, ``version``, and the ``resolver`` that ran: ``BUILTIN`` where the reference
+        kernels lack an operator.
 
     Raises:
         UnsupportedError: this runtime cannot load the file.
         DataError: the golden inputs do not fit.
     """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = _run(Interpreter, OpResolverType, params["resolver"], inputs, output, progress)
+    return {"runtime": "litert", "version": version("ai-edge-litert"), "resolver": resolver}
+
+
+def tflite_runtime(
+    inputs: dict[str, Path],
+    params: dict[str, Any],
+    output: Path,
+    progress: Callable[..., None],
+) -> dict[str, Any]:
+    """As `litert`, in tflite-runtime. Runs in the toolchain ``tflite_runtime``."""
+    from tflite_runtime.interpreter import Interpreter, OpResolverType
+
+    resolver = _run(Interpreter, OpResolverType, params["resolver"], inputs, output, progress)
+    return {"runtime": "tflite-runtime", "version": version("tflite-runtime"), "resolver": resolver}
+
+
+def _run(
+    make: Callable[..., Any],
+    kinds: Any,
+    resolver: str,
+    inputs: dict[str, Path],
+    output: Path,
+    progress: Callable[..., None],
+) -> str:
+    """Run it by `make` (the runtime's Interpreter), `kinds` being the runtime's OpResolverType."""
     compiled = inputs["compiled"]
     with np.load(inputs["golden"] / "golden.npz", allow_pickle=False) as golden:
         x = golden["x"]
