@@ -45,18 +45,18 @@ def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
         and all(layer.quantizer is None for layer in network)
     )
     if dynamic or any(_kept_finer(layer.quantizer) for layer in network):
+        said = "its activations or its input to 8 bits in steps that are no power of two"
+        said = (
+            "TFLite rounds what enters a layer as it runs"
+            if dynamic
+            else f"the model rounds {said}"
+        )
         # Seen: 3 to 6 % of the classes (DS-CNN, ResNet8), 0.14 of an autoencoder's range. Where
         # the class changes, a probability may change by any amount.
         return Tolerance(
             (1.0 if soft else 0.35) * float(record["scale"]),
             0.9 if soft else 0.0,
-            (
-                "TFLite rounds what goes into a layer to 8 bits as it runs"
-                if dynamic
-                else "the model rounds its activations or its input to 8 bits in steps that are no power "
-                "of two"
-            )
-            + f"; the project keeps {record['bits']} bits of these",
+            f"{said}; the project keeps {record['bits']} bits of these",
         )
     step = max((_step(layer.quantizer) for layer in network), default=0.0)
     bound = 0.05 * float(record["scale"]) + step
