@@ -82,7 +82,7 @@ def check(
     from edgeflow.backends import registry
 
     aim = targets.load(target)
-    compiler = registry.get(backend or aim.backends[0])
+    compiler = registry.choose(aim, backend)
     return compiler.check(network, aim, compiler.options(dict(options or {}), "options"))
 
 

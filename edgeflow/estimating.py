@@ -31,7 +31,7 @@ def estimate_targets(
     chosen = []
     for name in names:
         target = targets.load(name)
-        compiler = registry.get(backend or target.backends[0])
+        compiler = registry.choose(target, backend)
         chosen.append((target, compiler, compiler.options(dict(options or {}), "--option")))
     network = read()
     return {

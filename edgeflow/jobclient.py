@@ -118,13 +118,17 @@ class Server:
         self._log.seek(max(0, self._log.tell() - 4000))
         return self._log.read().decode(errors="replace")
 
-    def close(self) -> None:
-        """End the server, and with it every job that it runs."""
+    def hang_up(self) -> None:
+        """Tell the server to end; `close` waits for it."""
         with contextlib.suppress(OSError):
             assert self._process.stdin is not None
             self._process.stdin.close()
+
+    def close(self) -> None:
+        """End the server, and with it every job that it runs."""
+        self.hang_up()
         try:
-            self._process.wait(timeout=2)
+            self._process.wait(timeout=1)  # it does not hear while it imports
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -153,8 +153,7 @@ class Runner:
     def cancel(self) -> None:
         """End every running job; `run` then raises `Interrupted` in each thread."""
         self._cancelled.set()
-        for server in list(self._servers.values()):
-            server.close()
+        self._end_servers()
 
     def restore(self) -> None:
         """Take jobs again after `cancel`, once the threads that it ended are gone."""
@@ -164,9 +163,15 @@ class Runner:
 
     def close(self) -> None:
         """End the servers."""
-        for server in list(self._servers.values()):
-            server.close()
+        self._end_servers()
         self._servers.clear()
+
+    def _end_servers(self) -> None:
+        servers = list(self._servers.values())
+        for server in servers:
+            server.hang_up()
+        for server in servers:
+            server.close()
 
     def _from_store(self, job: Job, key: str) -> Finished | None:
         path = self.store.get(key)

@@ -108,14 +108,7 @@ def _aim(name: str, spec: TargetSpec, recipe: Recipe, where: Callable[..., str])
     except EdgeflowError as error:
         error.where = place_of
         raise
-    backend_name = spec.backend or target.backends[0]
-    backend = registry.get(backend_name, place_of)
-    if backend_name not in target.backends:
-        raise RecipeError(
-            f"the target '{target.name}' is not for the backend '{backend_name}'",
-            where=place_of,
-            remedy=f"expected one of {', '.join(target.backends)}",
-        )
+    backend = registry.choose(target, spec.backend, place_of)
     options = backend.options(spec.options, where(("targets", name, "options")))
     compress = spec.compress or recipe.compress or CompressSpec(method="none")
     place_of = where(("targets", name, "compress") if spec.compress else ("compress",))

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 import edgeflow
+from edgeflow.network import Network
 
 
 @pytest.mark.parametrize("module", ["edgeflow.estimate.energy", "edgeflow.deploy.connection"])
@@ -28,3 +29,11 @@ def test_every_name_is_there() -> None:
 def test_errors_can_be_caught_by_name() -> None:
     with pytest.raises(edgeflow.EdgeflowError, match="did you mean 'pynq-z2'"):
         edgeflow.estimate(None, "pinq-z2")
+
+
+def test_a_target_takes_its_backends_only() -> None:
+    network = Network("n", (), (), ())
+    with pytest.raises(edgeflow.EdgeflowError, match="'pynq-z2' is not for the backend 'tflite'"):
+        edgeflow.estimate(network, "pynq-z2", backend="tflite")
+    with pytest.raises(edgeflow.EdgeflowError, match="expected one of tpu"):
+        edgeflow.check(network, "tpu-v4", backend="hls4ml")

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from edgeflow import validation
 from edgeflow.backends.base import Backend
 from edgeflow.errors import InputError
+from edgeflow.targets import Target
 
 GROUP = "edgeflow.backends"
 
@@ -31,3 +32,19 @@ def get(name: str, where: str | None = None) -> Backend:
     raise InputError(
         f"there is no backend '{name}'", where=where, remedy=validation.suggest(name, names())
     )
+
+
+def choose(target: Target, name: str | None = None, where: str | None = None) -> Backend:
+    """The backend of that name for a target; by default the target's first.
+
+    Raises:
+        InputError: there is none, or the target is not for it.
+    """
+    backend = get(name or target.backends[0], where)
+    if backend.name not in target.backends:
+        raise InputError(
+            f"the target '{target.name}' is not for the backend '{backend.name}'",
+            where=where,
+            remedy=f"expected one of {', '.join(target.backends)}",
+        )
+    return backend

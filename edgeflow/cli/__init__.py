@@ -8,10 +8,13 @@ import sys
 
 def main() -> None:
     """The program `edgeflow`: exit code 0, 1 (a check failed), 2 (bad input) or 130 (Ctrl-C)."""
-    from edgeflow.cli.app import app
-    from edgeflow.errors import EdgeflowError, Interrupted
-
     try:
+        from edgeflow.errors import EdgeflowError, Interrupted
+    except KeyboardInterrupt:
+        sys.exit(130)
+    try:
+        from edgeflow.cli.app import app
+
         app()
     except EdgeflowError as error:
         print(f"edgeflow: {error}", file=sys.stderr)

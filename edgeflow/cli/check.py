@@ -25,7 +25,7 @@ def check(
     chosen = []
     for name in target:
         aim = targets.load(name)
-        compiler = registry.get(backend or aim.backends[0])
+        compiler = registry.choose(aim, backend)
         chosen.append((aim, compiler, compiler.options(given, "--option")))
     network = read_network(model)
     failed = False
