@@ -13,6 +13,25 @@ from edgeflow.errors import StoreError
 PROJECT = "hls_project"
 """The kind of artifact that is a project of its own, with its own place."""
 
+MARK = "hls4ml_config.yml"
+"""A file that every HLS project has."""
+
+
+def refuse_foreign(project: Path) -> None:
+    """See that a folder may be replaced by an HLS project: new, empty, or an earlier project.
+
+    Raises:
+        StoreError: it is a file, or holds something else, which would be lost.
+    """
+    if not project.exists() or (project / MARK).is_file():
+        return
+    if not project.is_dir() or any(project.iterdir()):
+        raise StoreError(
+            "this is no HLS project, and one would replace it",
+            where=str(project),
+            remedy="choose another folder ('project' in the recipe), or move this one",
+        )
+
 
 def place(artifacts: Mapping[str, Path], output: Path, name: str, project: Path) -> dict[str, Path]:
     """Copy artifacts to ``output/NAME/``, an HLS project to `project`; returns where they are.

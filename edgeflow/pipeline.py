@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow import __version__, record, targets, verify
-from edgeflow.artifacts import place
+from edgeflow.artifacts import place, refuse_foreign
 from edgeflow.backends import registry
 from edgeflow.backends.base import Backend, Problem, Request
 from edgeflow.compress import methods
@@ -119,6 +119,8 @@ def _aim(name: str, spec: TargetSpec, recipe: Recipe, where: Callable[..., str])
             where=place_of,
             remedy="add 'data' to the recipe, or 'compress: {method: none}' to the target",
         )
+    if spec.project is not None:
+        refuse_foreign(spec.project)
     return Aim(name, target, backend, options, compress.method, given, spec.project)
 
 
