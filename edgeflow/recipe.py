@@ -200,6 +200,11 @@ def _check_files(recipe: Recipe, lines: yamlfile.Lines) -> None:
         )
 
 
+def place_of_option(place: tuple[str, ...] = ()) -> str:
+    """Where a value of `from_files` was given: `yamlfile.Lines.where` for a command line."""
+    return "--option" if place[-1:] == ("options",) else "--target"
+
+
 def json_schema() -> dict[str, Any]:
     """The recipe's JSON Schema, for editors."""
     return Recipe.model_json_schema()

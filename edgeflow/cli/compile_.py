@@ -31,13 +31,18 @@ def compile_model(
     from edgeflow.cli.options import parse_settings
     from edgeflow.cli.progress import shown_runner
     from edgeflow.cli.show import finish
-    from edgeflow.recipe import from_files
+    from edgeflow.recipe import from_files, place_of_option
 
     plan = from_files(
         model, target, data=data, backend=backend, options=parse_settings(option), inputs=inputs
     )
     with shown_runner() as runner:
         record = pipeline.run(
-            plan, output, runner, projects=output / "hls_projects", synthesise=synthesise
+            plan,
+            output,
+            runner,
+            where=place_of_option,
+            projects=output / "hls_projects",
+            synthesise=synthesise,
         )
     finish(record, output)

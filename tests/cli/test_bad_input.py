@@ -96,6 +96,13 @@ def test_model_file_of_junk(tmp_path: Path, store: Path, suffix: str, kind: str)
     refused(done, f"model{suffix}", made=tmp_path / "out")
 
 
+def test_a_wrong_option_is_placed(tmp_path: Path, store: Path) -> None:
+    (tmp_path / "m.onnx").touch()
+    rest = ("m.onnx", "-t", "pynq-z2", "-o", "out", "-O", "strtegy=latency")
+    done = edgeflow("compile", *rest, store=store, cwd=tmp_path)
+    refused(done, "--option: ", "did you mean 'strategy'", made=tmp_path / "out")
+
+
 def test_unknown_target_names_the_nearest(tmp_path: Path, store: Path) -> None:
     for command in ("check", "estimate"):
         done = edgeflow(command, "m.keras", "--target", "rasberry-pi-4", store=store, cwd=tmp_path)

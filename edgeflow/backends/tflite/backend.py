@@ -42,7 +42,7 @@ class TFLite:
         """Everything that stands in the way; an empty list where nothing does."""
         chosen = resolve(network, target, options)
         if network.source.get("format") == "tflite" and not _convertible(network, chosen):
-            return support.memory(network, target, chosen["precision"])
+            return support.custom(network) + support.memory(network, target, chosen["precision"])
         found = support.problems(network, target, chosen["precision"])
         for way in ("input_type", "output_type"):
             allowed = _types(chosen["precision"])

@@ -119,6 +119,18 @@ def problems(network: Network, target: Target, precision: str) -> list[Problem]:
     return found + memory(network, target, precision)
 
 
+def custom(network: Network) -> list[Problem]:
+    """The operators of a TFLite file that are no built-in ones."""
+    return [
+        Problem(
+            layer.name, f"only its own hardware or library runs '{layer.attributes['type']}'",
+            "give the .tflite from before the compiler for that hardware",
+        )
+        for layer in network
+        if str(layer.attributes.get("type", "")).startswith("custom ")
+    ]  # fmt: skip
+
+
 def _unknown(layer: Layer, _: str) -> Problem | None:
     if layer.kind in TABLE:
         return None

@@ -43,6 +43,18 @@ def test_all_problems_at_once() -> None:
     ]
 
 
+def test_custom_operators_of_a_tflite_file_are_refused() -> None:
+    layers = (
+        X,
+        Layer("tpu", "opaque", ("x",), ((8,),), (10,), {"type": "custom edgetpu-custom-op"}),
+    )
+    model = Network("m", layers, ("x",), ("tpu",), {"format": "tflite"})
+    (problem,) = BACKEND.check(model, target(), BACKEND.options({}, "here"))
+    assert problem.layer == "tpu"
+    assert "edgetpu-custom-op" in problem.message
+    assert problem.remedy
+
+
 def test_memory_says_by_how_much() -> None:
     model = network(
         X,
