@@ -6,7 +6,7 @@ import datetime
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -92,6 +92,7 @@ def aims(recipe: Recipe, where: Callable[..., str] = lambda *_: "recipe") -> lis
             found.append(_aim(name, spec, recipe, where))
         except EdgeflowError as error:
             faults.append(error)
+    faults += _shared_projects(found, where)
     if len(faults) == 1:
         raise faults[0]
     if faults:
@@ -99,6 +100,20 @@ def aims(recipe: Recipe, where: Callable[..., str] = lambda *_: "recipe") -> lis
             "the recipe's targets cannot be used", details=[str(fault) for fault in faults]
         )
     return found
+
+
+def _shared_projects(found: Iterable[Aim], where: Callable[..., str]) -> Iterator[RecipeError]:
+    """Two projects in one folder: the later would replace the earlier."""
+    places: dict[Path, str] = {}
+    for aim in found:
+        if aim.project is not None:
+            first = places.setdefault(aim.project.resolve(), aim.name)
+            if first != aim.name:
+                yield RecipeError(
+                    f"'project' of '{aim.name}' is that of '{first}' too",
+                    where=where(("targets", aim.name, "project")),
+                    remedy="give each its own folder",
+                )
 
 
 def _aim(name: str, spec: TargetSpec, recipe: Recipe, where: Callable[..., str]) -> Aim:
