@@ -33,7 +33,9 @@ class ModelSpec(_Strict):
     file: Path | None = Field(None, description="model file, relative to the recipe")
     weights: Path | None = Field(None, description="weights file of an architecture .json")
     layers: list[str | dict[str, dict[str, Any] | None]] | None = Field(
-        None, description="Keras layers by their snake_case names, with their arguments"
+        None,
+        description="Keras layers by their snake_case names, with their arguments; each is called "
+        "by its kind and place (dense_4 is the fourth) unless it has a 'name'",
     )
     train: TrainSpec = Field(default_factory=TrainSpec, description="how `layers` are trained")
 
