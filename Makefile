@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint locks docs clean
+.PHONY: setup demo test lint locks docs coverage clean
 
 setup: $(BIN)/edgeflow
 
@@ -33,6 +33,9 @@ locks: setup
 	  $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	    $$file -o $$(dirname $$file)/lock.txt || exit 1; \
 	done
+
+coverage: setup
+	$(BIN)/python docs/coverage.py
 
 docs: setup
 	$(BIN)/python docs/generate.py
