@@ -323,6 +323,7 @@ class Network:
                 for name in layer.inputs
                 if name not in seen
             ]
+            faults += _impossible(layer)
             seen.add(layer.name)
         faults += [
             f"the Network's input or output '{name}' is not a layer"
@@ -331,6 +332,24 @@ class Network:
         ]
         if faults:
             raise ModelError("the Network does not fit together", where=where, details=faults)
+
+
+def _impossible(layer: Layer) -> list[str]:
+    """Sizes and counts that no layer can have."""
+    shapes = [layer.output_shape, *layer.input_shapes, *(w.shape for w in layer.weights.values())]
+    found = [
+        f"layer '{layer.name}' has the shape {list(shape)}"
+        for shape in shapes
+        if any(dim is not None and (not isinstance(dim, int) or dim < 0) for dim in shape)
+    ]
+    for role, weight in layer.weights.items():
+        if weight.nonzero is not None and not 0 <= weight.nonzero <= max(weight.size, 0):
+            found.append(f"layer '{layer.name}' has {weight.nonzero} values in its {role} not 0")
+        if weight.bits <= 0:
+            found.append(f"layer '{layer.name}' has {weight.bits:g} bits in its {role}")
+    if layer.macs < 0:
+        found.append(f"layer '{layer.name}' does {layer.macs} MACs")
+    return found
 
 
 def _layer_to_json(layer: Layer) -> dict[str, Any]:

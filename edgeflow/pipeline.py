@@ -200,6 +200,8 @@ def _run(
     model = load_model(recipe, data, session, wanted)
     _check_data(model.network, data, recipe)
     _check_all(model.network, wanted)
+    if data is None:
+        _check_calibration(model.network, wanted)
     x = _choose_inputs(session, model, data)
     base = pool.submit(session.do, reference.reference_job(model, x))
     results = _gather(
@@ -220,14 +222,15 @@ def _run(
         "stages": [record.stage(finished) for finished in session.stages],
         "targets": {},
     }
-    for aim in wanted:
-        outcome = results[aim.name]
-        report["targets"][aim.name] = {
-            **outcome.entry,
-            "accuracy_float": report["accuracy"],
-            "artifacts": _place(session, aim, outcome),
-        }
-    write(report, session.output)
+    with session.runner.store.lock("placing"):
+        for aim in wanted:
+            outcome = results[aim.name]
+            report["targets"][aim.name] = {
+                **outcome.entry,
+                "accuracy_float": report["accuracy"],
+                "artifacts": _place(session, aim, outcome),
+            }
+        write(report, session.output)
     return report
 
 
@@ -290,6 +293,26 @@ def _check_all(network: Network, wanted: Iterable[Aim]) -> None:
         found += [f"{aim.name} ({aim.backend.name}): {problem}" for problem in problems]
     if found:
         raise UnsupportedError("the model cannot be compiled as it is", details=found)
+
+
+def _check_calibration(network: Network, wanted: Iterable[Aim]) -> None:
+    """Say which targets need data, where there are none.
+
+    Raises:
+        DataError: naming them all.
+    """
+    needy = [
+        aim.name
+        for aim in wanted
+        if hasattr(aim.backend, "needs_data")
+        and aim.backend.needs_data(network, aim.target, aim.options)
+    ]
+    if needy:
+        raise DataError(
+            f"{', '.join(needy)}: integer types need data to measure the model's ranges",
+            remedy="give a dataset (`data` in the recipe, --data on the command line), "
+            "or choose a precision of float32, float16 or dynamic",
+        )
 
 
 def _choose_inputs(session: Session, model: Model, data: Dataset | None) -> Path:

@@ -97,6 +97,18 @@ def test_every_fault_is_named(network: Network) -> None:
         assert word in text
 
 
+def test_impossible_sizes_are_named(network: Network) -> None:
+    layers = (
+        replace(network["x"], output_shape=(-4,)),
+        replace(network["dense"], weights={"kernel": Weight((4, 3), 0, 99)}, macs=-1),
+        *network.layers[2:],
+    )
+    with pytest.raises(ModelError) as caught:
+        network.with_layers(layers).validate()
+    for word in ("[-4]", "99 values", "0 bits", "-1 MACs"):
+        assert word in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgeflow.backends.hls4ml import reuse
+from edgeflow.backends.hls4ml import reuse, room
 from edgeflow.estimate import energy, hls_latency
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
@@ -45,6 +45,9 @@ def _without_report(
     network: Network, target: Target, clock_mhz: float | None, options: Mapping[str, Any]
 ) -> dict[str, Estimate]:
     found = {name: unknown(unit, NEEDS) for name, unit in UNITS.items()}
+    if reason := room.too_large(network, target, options):
+        units = {"latency_cycles": "cycles", "ii": "cycles", "latency": "s"}
+        return found | {name: unknown(unit, reason) for name, unit in units.items()}
     choices = reuse.choices(network, options)
     return found | hls_latency.estimate(
         network,

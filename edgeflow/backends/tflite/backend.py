@@ -55,6 +55,10 @@ class TFLite:
                 )  # fmt: skip
         return found
 
+    def needs_data(self, network: Network, target: Target, options: Mapping[str, Any]) -> bool:
+        """Whether the compilation measures ranges on data."""
+        return needs_data(network, resolve(network, target, options))
+
     def compile(self, request: Request) -> Job:
         """The job that writes ``model.tflite`` and ``model.json``.
 

@@ -46,7 +46,7 @@ def estimate(
             f"{source}, and 2 to 60 kB of graph",
         )  # fmt: skip
     if target.kind == "npu":
-        reason = "its compiler gives it: see the backend ethos_u or edge_tpu"
+        reason = "only the NPU's own compiler can say, and it is not called yet"
         found["latency"] = unknown("s", reason)
     else:
         found["latency"] = energy.latency_from_macs(network, target, precision)

@@ -1,0 +1,57 @@
+"""Whether the multipliers of a design can fit its device at all: a bound, before any synthesis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from edgeflow.backends.hls4ml import reuse
+from edgeflow.network import Layer, Network
+from edgeflow.targets import Target
+
+DSP_BITS: Final = 10
+"""Operands of so many bits or more are multiplied in DSP blocks; fewer, in LUTs (hls4ml's users
+see DSPs vanish below: Coelho et al. 2021, doi 10.1038/s42256-021-00356-5, table 2)."""
+
+MARGIN: Final = 1.5
+"""The bound must be passed by so much before a design is called too large: it is a rough one."""
+
+
+def too_large(network: Network, target: Target, options: Mapping[str, Any]) -> str | None:
+    """Why the design cannot fit, with its remedy; None where it may.
+
+    The multipliers that run at once are the products with weights that are not 0, over the reuse
+    factor. Each takes a DSP block, or about as many LUTs as it has bits to add (few bits), or as
+    its operands' bits multiplied (many bits, and no DSP block left).
+    """
+    lut, dsp = target.figure("resources", "lut"), target.figure("resources", "dsp")
+    if lut is None or dsp is None:
+        return None
+    blocks, luts, widest = 0.0, 0.0, 0.0
+    for name, choice in reuse.choices(network, options).items():
+        layer = network[name]
+        kernel = layer.weights["kernel"]
+        count = (kernel.size if kernel.nonzero is None else kernel.nonzero) / choice.reuse_factor
+        weight, data = _bits(kernel.bits, options), _bits(_input_bits(network, layer), options)
+        if max(weight, data) >= DSP_BITS:
+            blocks += count
+            widest = max(widest, weight * data)
+        else:
+            luts += count * (weight + data)
+    luts += max(0.0, blocks - dsp.value) * widest
+    if luts <= MARGIN * lut.value:
+        return None
+    return (
+        f"as configured it cannot fit: its multipliers take about {luts:,.0f} LUTs beside "
+        f"{min(blocks, dsp.value):,.0f} DSPs, {target.name} has {lut.value:,.0f} and "
+        f"{dsp.value:,.0f}; set a larger reuse_factor, fewer bits, or a larger target"
+    )
+
+
+def _bits(bits: float, options: Mapping[str, Any]) -> float:
+    """Bits of a type in the project: a float model's values get the option's."""
+    return min(bits, float(options["bits"]))
+
+
+def _input_bits(network: Network, layer: Layer) -> float:
+    return network[layer.inputs[0]].activation_bits if layer.inputs else 32

@@ -1,0 +1,48 @@
+"""A design that no device of that size can hold gets no latency, but the reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgeflow import targets
+from edgeflow.backends.hls4ml import room
+from edgeflow.backends.hls4ml.backend import BACKEND
+from edgeflow.network import Layer, Network, Weight
+
+
+def dense(size: int, bits: float, nonzero: int | None = None) -> Network:
+    kernel = Weight((size, size), bits, size * size if nonzero is None else nonzero)
+    layers = (
+        Layer("x", "input", (), (), (size,)),
+        Layer("fc", "dense", ("x",), ((size,),), (size,), weights={"kernel": kernel}),
+    )
+    return Network("n", layers, ("x",), ("fc",))
+
+
+def test_small_fits_and_large_does_not() -> None:
+    board = targets.load("pynq-z2")
+    options = BACKEND.options({}, "here")
+    assert room.too_large(dense(12, 18), board, options) is None  # 144 multipliers, 220 DSPs
+    reason = room.too_large(dense(60, 18), board, options)
+    assert reason is not None
+    assert "53,200" in reason
+    assert "reuse_factor" in reason
+    assert room.too_large(dense(60, 18, nonzero=150), board, options) is None
+    assert room.too_large(dense(60, 18), targets.load("alveo-u250"), options) is None
+
+
+def test_a_reuse_factor_makes_room() -> None:
+    board = targets.load("pynq-z2")
+    options = BACKEND.options({"strategy": "resource", "reuse_factor": 60}, "here")
+    assert room.too_large(dense(60, 18), board, options) is None
+
+
+def test_the_estimate_says_so() -> None:
+    board = targets.load("pynq-z2")
+    options = BACKEND.options({}, "here")
+    found = BACKEND.estimate(dense(60, 18), board, options)
+    assert found["latency"].value is None
+    assert "cannot fit" in str(found["latency"].reason)
+    assert found["energy_per_inference"].value is None
+    few = replace(dense(12, 6))
+    assert BACKEND.estimate(few, board, options)["latency"].value is not None
