@@ -37,43 +37,50 @@ def train(model, x, y, epochs):
     return model
 
 
+CLASSES = {
+    "conv2d": "Conv2D",
+    "batch_normalization": "BatchNormalization",
+    "relu": "ReLU",
+    "max_pooling2d": "MaxPooling2D",
+    "flatten": "Flatten",
+    "dropout": "Dropout",
+    "dense": "Dense",
+}
+
+
 def float_model(spec):
     """The recipe's layers in Keras 2."""
-    layers = [keras.layers.Input((8, 8, 1))]
-    for name, arguments in spec:
-        kind = "".join(part.title() for part in name.split("_")).replace("2D", "2D")
-        layers.append(getattr(keras.layers, kind.replace("2d", "2D"))(**arguments))
-    return keras.Sequential(layers)
+    made = [getattr(keras.layers, CLASSES[name])(**arguments) for name, arguments in spec]
+    return keras.Sequential([keras.layers.Input((8, 8, 1)), *made])
 
 
 def quantised(model):
-    """Its 6-bit QKeras twin, with the weights carried over."""
+    """Its 6-bit QKeras twin, with the weights carried over; batch norms stay as they are."""
     import qkeras
 
     weights = qkeras.quantized_bits(6, 0, alpha=1)
+    rounded = {"kernel_quantizer": weights, "bias_quantizer": weights}
     layers = [keras.layers.Input((8, 8, 1))]
     for layer in model.layers:
         config = layer.get_config()
-        active = config.get("activation") == "relu"
         if isinstance(layer, keras.layers.Conv2D):
-            layers.append(
-                qkeras.QConv2D(
-                    layer.filters,
-                    layer.kernel_size,
-                    kernel_quantizer=weights,
-                    bias_quantizer=weights,
-                    padding=layer.padding,
-                    strides=layer.strides,
-                )
+            made = qkeras.QConv2D(
+                layer.filters,
+                layer.kernel_size,
+                padding=layer.padding,
+                strides=layer.strides,
+                use_bias=layer.use_bias,
+                **rounded,
             )
         elif isinstance(layer, keras.layers.Dense):
-            layers.append(
-                qkeras.QDense(layer.units, kernel_quantizer=weights, bias_quantizer=weights)
-            )
+            made = qkeras.QDense(layer.units, **rounded)
+        elif isinstance(layer, keras.layers.ReLU):
+            made = qkeras.QActivation(qkeras.quantized_relu(6, 2))
+        elif isinstance(layer, keras.layers.Dropout):
+            continue
         else:
-            layers.append(layer.__class__.from_config(config))
-        if active:
-            layers.append(qkeras.QActivation(qkeras.quantized_relu(6, 2)))
+            made = layer.__class__.from_config(config)
+        layers.append(made)
     twin = keras.Sequential(layers)
     twin.set_weights(model.get_weights())
     return twin
@@ -87,7 +94,12 @@ def hls(model, folder, x):
 
     config = hls4ml.utils.config_from_keras_model(model, granularity="name")
     converted = hls4ml.converters.convert_from_keras_model(
-        model, hls_config=config, backend="Vitis", output_dir=folder, part="xc7z020clg400-1"
+        model,
+        hls_config=config,
+        backend="Vitis",
+        output_dir=folder,
+        part="xc7z020clg400-1",
+        io_type="io_stream",
     )
     converted.compile()
     if before is not None:
