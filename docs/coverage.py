@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 DOCS = Path(__file__).parent
-FOLDERS = ("hls4ml_examples", "mlperf_tiny", "mlperf_tiny_fpga", "edge_tpu")
 SUFFIXES = (".h5", ".hdf5", ".keras", ".onnx", ".tflite")
 JOB_LIMIT = 300.0
 """Seconds that one job may take here."""
@@ -150,7 +149,7 @@ RANGES = (("*/visual_wake_words/*", 0.0, 1.0),)
 
 def models(root: Path) -> Iterator[tuple[Path, ...]]:
     """Every model's files: one, or an architecture and its weights."""
-    for folder in FOLDERS:
+    for folder in coverage_page.FOLDERS:
         paths = sorted((root / folder).rglob("*"))
         architectures = [path for path in paths if _is_architecture(path)]
         taken = set()

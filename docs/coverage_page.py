@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+FOLDERS = ("hls4ml_examples", "mlperf_tiny", "mlperf_tiny_fpga", "edge_tpu")
+
 
 def render(coverage: Mapping[str, Any]) -> str:
     """The page."""
