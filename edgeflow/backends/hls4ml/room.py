@@ -21,8 +21,8 @@ def too_large(network: Network, target: Target, options: Mapping[str, Any]) -> s
     """Why the design cannot fit, with its remedy; None where it may.
 
     The multipliers that run at once are the products with weights that are not 0, over the reuse
-    factor. Each takes a DSP block, or about as many LUTs as it has bits to add (few bits), or as
-    its operands' bits multiplied (many bits, and no DSP block left).
+    factor. Each takes a DSP block, or LUTs: a constant of w bits has w / 3 digits that are not 0
+    on average (canonical signed digits), each of which adds a term of weight plus data bits.
     """
     lut, dsp = target.figure("resources", "lut"), target.figure("resources", "dsp")
     if lut is None or dsp is None:
@@ -33,11 +33,12 @@ def too_large(network: Network, target: Target, options: Mapping[str, Any]) -> s
         kernel = layer.weights["kernel"]
         count = (kernel.size if kernel.nonzero is None else kernel.nonzero) / choice.reuse_factor
         weight, data = _bits(kernel.bits, options), _bits(_input_bits(network, layer), options)
+        each = max(1.0, weight / 3) * (weight + data)
         if max(weight, data) >= DSP_BITS:
             blocks += count
-            widest = max(widest, weight * data)
+            widest = max(widest, each)
         else:
-            luts += count * (weight + data)
+            luts += count * each
     luts += max(0.0, blocks - dsp.value) * widest
     if luts <= MARGIN * lut.value:
         return None
