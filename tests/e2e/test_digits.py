@@ -44,6 +44,18 @@ def run(recipe: Path, folder: Path, store: Path) -> dict[str, Any]:
     return report(folder)
 
 
+def start(recipe: Path, folder: Path, store: Path) -> subprocess.Popen[str]:
+    """Start such a run and go on."""
+    return subprocess.Popen(
+        command("run", recipe, "--output", "out"),
+        cwd=folder,
+        env=environment(store),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def report(folder: Path) -> dict[str, Any]:
     record: dict[str, Any] = json.loads((folder / "out" / "report.json").read_text())
     return record
@@ -181,14 +193,7 @@ def test_killed_again_and_again_it_resumes(
     folder.mkdir()
     kills = 0
     for delay in itertools.chain((0.3, 2, 5, 9, 14), itertools.repeat(18)):
-        process = subprocess.Popen(
-            command("run", quick, "--output", "out"),
-            cwd=folder,
-            env=environment(store),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = start(quick, folder, store)
         try:
             _, errors = process.communicate(timeout=delay)
         except subprocess.TimeoutExpired:
@@ -214,16 +219,7 @@ def test_two_at_once_share_the_work(
     for name in ("one", "two"):
         folder = place / name
         folder.mkdir()
-        processes.append(
-            subprocess.Popen(
-                command("run", quick, "--output", "out"),
-                cwd=folder,
-                env=environment(store),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+        processes.append(start(quick, folder, store))
     for process in processes:
         _, errors = process.communicate(timeout=1200)
         assert process.returncode == 0, errors
@@ -240,14 +236,7 @@ def test_interrupt_ends_with_130_and_keeps_what_is_done(quick: Path, place: Path
 
     folder, store = place / "interrupted", place / "store-interrupted"
     folder.mkdir()
-    process = subprocess.Popen(
-        command("run", quick, "--output", "out"),
-        cwd=folder,
-        env=environment(store),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start(quick, folder, store)
     end = time.monotonic() + 120
     while not list((store / "done").glob("*/*")) and time.monotonic() < end:
         time.sleep(0.1)
