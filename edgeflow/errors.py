@@ -108,10 +108,6 @@ class JobError(EdgeflowError):
     """A job crashed, ran out of time or failed in a way it did not foresee; names the log."""
 
 
-class VerificationError(EdgeflowError):
-    """A compiled artifact does not compute what the model computes."""
-
-
 class DeployError(EdgeflowError):
     """A board cannot be reached, refused the work or gave wrong answers."""
 

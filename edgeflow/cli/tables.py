@@ -48,7 +48,6 @@ def network_table(network: Network) -> None:
     rows = [
         [escape(cell).replace(" × ", "×") for cell in astuple(r)] for r in describe.rows(network)
     ]
-    headings = ("Layer", "Kind", "Output", "Parameters", "MACs", "W bits", "A bits", "Zeros")
-    console().print(table(headings, rows, headings[3:]))
+    console().print(table(describe.HEADINGS, rows, describe.HEADINGS[3:]))
     title = f"{network.name} ({network.source.get('format', '?')}, {len(network.layers)} layers)"
     console().print(f"{title}: {describe.totals_text(network)}", highlight=False, markup=False)

@@ -1,16 +1,10 @@
-"""What `edgeflow inspect` shows of a Network: its JSON, and the rows of a table."""
+"""What `edgeflow inspect` shows of a Network: the rows of a table and its totals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from edgeflow.network import Layer, Network
-
-
-def inspect_json(network: Network) -> dict[str, Any]:
-    """The Network's JSON (``edgeflow.network/1``), with ``totals``; other commands take it."""
-    return network.to_json()
 
 
 @dataclass(frozen=True)
@@ -27,7 +21,7 @@ class Row:
     sparsity: str
 
 
-HEADINGS = ("Layer", "Kind", "Output", "Parameters", "MACs", "Weight bits", "Act. bits", "Sparsity")
+HEADINGS = ("Layer", "Kind", "Output", "Parameters", "MACs", "W bits", "A bits", "Zeros")
 
 
 def rows(network: Network) -> list[Row]:

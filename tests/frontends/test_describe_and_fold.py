@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeflow.errors import ModelError
-from edgeflow.frontends.describe import HEADINGS, inspect_json, rows, totals_text
+from edgeflow.frontends.describe import HEADINGS, rows, totals_text
 from edgeflow.frontends.fold_job import fold_batch_norm
 from edgeflow.frontends.folder_job import load_arrays, write_folder
 from edgeflow.frontends.loader import load, load_network
@@ -43,7 +43,7 @@ def test_folding_a_chain(runner: Runner, data_root: Path, tmp_path: Path) -> Non
 
 def test_inspect_json_is_a_network(made: dict[str, Path], runner: Runner, tmp_path: Path) -> None:
     model = load([made["keras3"] / "image.keras"], runner)
-    record = inspect_json(model.network)
+    record = model.network.to_json()
     assert record["totals"]["parameters"] == model.network.totals.parameters > 0
     path = tmp_path / "network.json"
     path.write_text(json.dumps(record))
