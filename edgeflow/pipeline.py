@@ -15,7 +15,7 @@ from typing import Any
 from edgeflow import __version__, record, targets, verify
 from edgeflow.artifacts import place, refuse_foreign
 from edgeflow.backends import registry
-from edgeflow.backends.base import Backend, Problem, Request
+from edgeflow.backends.base import Backend, Problem, Request, Synthesis
 from edgeflow.compress import methods
 from edgeflow.errors import (
     DataError,
@@ -346,8 +346,8 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
     compiled = session.do(aim.backend.compile(request), aim.name)
     result = dict(compiled.result)
     notes = [str(note) for note in result.get("notes", ())]
-    _ahead(session, aim, request, compiled, result, notes)
-    simulations = aim.backend.simulate(request, compiled.path)
+    synthesis = _further(session, aim, request, compiled, result, notes)
+    simulations = [*aim.backend.simulate(request, compiled.path), *synthesis.simulations]
     with ThreadPoolExecutor(max_workers=max(1, len(simulations))) as pool:
         outcomes = list(pool.map(lambda item: session.do(item.job, aim.name), simulations))
     checks = [
@@ -376,7 +376,8 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
         "notes": notes,
         "error": None,
     }
-    return Outcome(entry, aim.backend.artifacts(compiled.path), golden, outcomes)
+    artifacts = {**aim.backend.artifacts(compiled.path), **synthesis.artifacts}
+    return Outcome(entry, artifacts, golden, outcomes)
 
 
 def _place(session: Session, aim: Aim, outcome: Outcome) -> dict[str, str]:
@@ -404,26 +405,42 @@ def _golden_vectors(golden: Path, outcomes: Sequence[Finished], folder: Path) ->
     return vectors.write(golden / "golden.npz", answers, folder / "golden.npz")
 
 
-def _ahead(
+def _further(
     session: Session,
     aim: Aim,
     request: Request,
     compiled: Finished,
     result: dict[str, Any],
     notes: list[str],
-) -> None:
+) -> Synthesis:
     """Run the backend's optional compilers; one that cannot be had is a note, no failure."""
-    further: dict[str, Callable[[Request, Path], Job | None]] = {}
-    if hasattr(aim.backend, "ahead"):
-        further["ahead"] = aim.backend.ahead
-    if session.synthesise and hasattr(aim.backend, "synthesise"):
-        further["synthesis"] = aim.backend.synthesise
-    for name, make in further.items():
+    backend: Any = aim.backend
+    synthesis = Synthesis({})
+
+    def run(job: Job) -> Finished:
+        return session.do(job, aim.name)
+
+    def ahead() -> None:
+        job = backend.ahead(request, compiled.path)
+        if job is not None:
+            finished = run(job)
+            result["ahead"] = dict(finished.result) | {"folder": str(finished.path)}
+
+    def synthesise() -> None:
+        nonlocal synthesis
+        made = backend.synthesise(request, compiled.path, run, session.synthesise)
+        if made is not None:
+            synthesis = made
+            result["synthesis"] = dict(made.result)
+            notes.extend(made.notes)
+
+    for name, do in (("ahead", ahead), ("synthesise", synthesise)):
+        if not hasattr(backend, name):
+            continue
         try:
-            job = make(request, compiled.path)
-            if job is not None:
-                finished = session.do(job, aim.name)
-                result[name] = dict(finished.result) | {"folder": str(finished.path)}
+            do()
         except (ToolchainError, JobError) as error:
-            result[f"{name}_reason"] = error.message
-            notes.append(f"{name}: {error.message}")
+            key = {"ahead": "ahead", "synthesise": "synthesis"}[name]
+            result[f"{key}_reason"] = error.message
+            notes.append(f"{key}: {error.message}")
+    return synthesis

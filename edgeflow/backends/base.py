@@ -15,19 +15,19 @@ Files that stages hand to each other:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.frontends.model import Model
-from edgeflow.jobs import Job
+from edgeflow.jobs import Finished, Job
 from edgeflow.network import Network
 from edgeflow.targets import Target
 from edgeflow.verify import Tolerance
 
-__all__ = ["Backend", "Problem", "Request", "Simulation", "Tolerance"]
+__all__ = ["Backend", "Problem", "Request", "Simulation", "Synthesis", "Tolerance"]
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,38 @@ class Request:
     name: str = "model"
 
 
+@dataclass(frozen=True)
+class Synthesis:
+    """What the tools behind a compiler made of its artifact.
+
+    ``result`` is what they said; `Backend.estimate` finds it as ``result["synthesis"]``.
+    ``artifacts`` are further files for the user, by kind (``bitstream``, ``saif``, …);
+    ``simulations`` further ways to run what was made (a netlist), which are verified like the
+    others; ``notes`` are shown in the report.
+    """
+
+    result: Mapping[str, Any]
+    artifacts: Mapping[str, Path] = field(default_factory=dict)
+    simulations: tuple[Simulation, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+Run = Callable[[Job], Finished]
+"""Runs a job of the pipeline's, or finds it in the store."""
+
+
 class Backend(Protocol):
-    """One compiler."""
+    """One compiler.
+
+    A backend may have three more methods, which the pipeline looks for by name:
+        ``needs_data(network, target, options) -> bool``: whether it cannot compile without data.
+        ``ahead(request, compiled) -> Job | None``: a further compiler; its job's result is in
+            `estimate`'s ``result["ahead"]``.
+        ``synthesise(request, compiled, run, asked) -> Synthesis | None``: run the tools behind it
+            with ``run`` (a `Run`), one job after the other. ``asked``: whether the user wants a
+            vendor's tools to run (``--synthesise``). A JobError or ToolchainError that it raises
+            becomes a note; an UnsupportedError (it does not fit) ends the run.
+    """
 
     name: str
     description: str

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgeflow import validation
 from edgeflow.artifacts import PROJECT
-from edgeflow.backends.base import Problem, Request, Simulation
+from edgeflow.backends.base import Problem, Request, Run, Simulation, Synthesis
 from edgeflow.backends.hls4ml import costs, reuse, rules, synthesis, tolerances
 from edgeflow.backends.hls4ml import options as recipe_options
 from edgeflow.errors import TargetError
@@ -109,15 +109,17 @@ class Hls4ml:
             )
         ]
 
-    def synthesise(self, request: Request, compiled: Path) -> Job | None:
-        """The job that runs the vendor's tool on the project; None where none is on PATH.
+    def synthesise(
+        self, request: Request, compiled: Path, run: Run, asked: bool
+    ) -> Synthesis | None:
+        """Run the vendor's tool on the project; None where none is on PATH, or nobody asked.
 
-        Its result is `synthesis.read_report`'s, which `estimate` takes as ``synthesis``.
+        The result is `synthesis.read_report`'s.
         """
         command = synthesis.find_tool(request.options["compiler"])
-        if command is None:
+        if command is None or not asked:
             return None
-        return Job(
+        job = Job(
             entry="edgeflow.backends.hls4ml.synthesis_job:synthesise",
             toolchain="keras",
             title="synthesise",
@@ -126,6 +128,7 @@ class Hls4ml:
             timeout=SYNTHESIS_TIMEOUT,
             label=request.target.name,
         )
+        return Synthesis(run(job).result)
 
     def estimate(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.hls4ml.fixed_job import (
+from edgeflow.backends.fixed_job import (
     Fixed,
     exact,
     fitting,

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from edgeflow.backends.fixed_job import Array, parse
 from edgeflow.backends.hls4ml import project_job
-from edgeflow.backends.hls4ml.fixed_job import Array, parse
 from edgeflow.backends.hls4ml.layers_job import Translator
 from edgeflow.backends.hls4ml.plan_job import Emitted, Plan, Types
 from edgeflow.errors import JobError, ToolError

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from edgeflow.backends.fixed_job import Fixed, exact, fitting, of_quantizer, spanning
 from edgeflow.backends.hls4ml.arithmetic_job import CLASSES, Arithmetic, pair_of
-from edgeflow.backends.hls4ml.fixed_job import Fixed, exact, fitting, of_quantizer, spanning
 from edgeflow.backends.hls4ml.functions_job import PARAMETERS, TABLES, Functions
 from edgeflow.backends.hls4ml.plan_job import Plan
 from edgeflow.errors import UnsupportedError

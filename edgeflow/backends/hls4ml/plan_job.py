@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.hls4ml.fixed_job import (
+from edgeflow.backends.fixed_job import (
     Array,
     Fixed,
     exact,

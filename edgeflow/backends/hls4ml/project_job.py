@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.hls4ml.fixed_job import Array
+from edgeflow.backends.fixed_job import Array
 
 TESTS = 1000
 """Rows of test bench data at most."""

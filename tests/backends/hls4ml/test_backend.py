@@ -199,7 +199,7 @@ def fake_tool(folder: Path, name: str, body: str) -> None:
 def test_synthesis_by_a_tool_on_path(runner, tmp_path, monkeypatch):
     request = request_for(runner, networks.mlp(), tmp_path, {}, 20)
     compiled = runner.run(BACKEND.compile(request))
-    assert BACKEND.synthesise(request, compiled.path) is None
+    assert BACKEND.synthesise(request, compiled.path, runner.run, True) is None
     tools = tmp_path / "bin"
     fake_tool(
         tools,
@@ -210,7 +210,9 @@ def test_synthesis_by_a_tool_on_path(runner, tmp_path, monkeypatch):
         "net_prj/solution1/syn/report/net_csynth.xml",
     )
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    report = runner.run(BACKEND.synthesise(request, compiled.path)).result
+    made = BACKEND.synthesise(request, compiled.path, runner.run, True)
+    assert made is not None
+    report = made.result
     assert report["lut"] == 8000
     network = request.model.network
     found = BACKEND.estimate(
@@ -228,7 +230,7 @@ def test_synthesis_that_fails_says_why(runner, tmp_path, monkeypatch):
     fake_tool(tmp_path / "bin", "vitis_hls", "echo 'ERROR: no licence for this part'; exit 1")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     with pytest.raises(ToolError, match="vitis_hls failed with code 1") as caught:
-        runner.run(BACKEND.synthesise(request, compiled.path))
+        BACKEND.synthesise(request, compiled.path, runner.run, True)
     assert caught.value.details == ("ERROR: no licence for this part",)
 
 
