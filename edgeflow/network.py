@@ -61,6 +61,10 @@ WEIGHTED: Final = frozenset(
 """Kinds whose kernels multiply activations: those a compiler turns into multipliers."""
 
 
+PASSING: Final = frozenset("flatten reshape quantize dequantize identity".split())
+"""Kinds that pass values on as they are, but for another shape or a rounding."""
+
+
 @dataclass(frozen=True)
 class Quantizer:
     """How a tensor is rounded to few bits.
@@ -203,6 +207,16 @@ class Network:
     def quantized(self) -> bool:
         """Whether any kernel is rounded to fewer than 16 bits."""
         return any((layer.weight_bits or 32) < 16 for layer in self.layers)
+
+    @cached_property
+    def logits(self) -> str | None:
+        """The layer whose output enters the softmax that the model ends in; None without one."""
+        if len(self.outputs) != 1:
+            return None
+        layer = self[self.outputs[0]]
+        while layer.kind in PASSING and len(layer.inputs) == 1:
+            layer = self[layer.inputs[0]]
+        return layer.inputs[0] if layer.kind == "softmax" else None
 
     @cached_property
     def totals(self) -> Totals:

@@ -50,6 +50,29 @@ def verification(
     }
 
 
+def input_rounding(
+    kind: str, rounded: Mapping[str, Any], golden: Path, grid: Path, data: Dataset | None
+) -> dict[str, Any]:
+    """What rounding the inputs to the design's type does to the model's own outputs.
+
+    Args:
+        kind: the type.
+        rounded: `grid_job.round_inputs`'s result.
+        golden: the folder with the model's outputs on the inputs as they were given.
+        grid: that with its outputs on the rounded inputs.
+        data: for the accuracies.
+    """
+    gap, agreement = verify.distance(golden / "golden.npz", grid / "golden.npz")
+    return {
+        "type": kind,
+        **{name: rounded[name] for name in ("changed", "difference", "outside", "low", "high")},
+        "max_difference": _finite(gap),
+        "agreement": agreement,
+        "accuracy_before": accuracy(golden / "golden.npz", data),
+        "accuracy": accuracy(grid / "golden.npz", data),
+    }
+
+
 def _finite(value: Any) -> Any:
     """JSON has no infinity: a difference that is not finite becomes null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

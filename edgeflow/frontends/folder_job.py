@@ -200,10 +200,14 @@ def write_golden(
     x: np.ndarray[Any, Any],
     y: np.ndarray[Any, Any],
     trace: Mapping[str, np.ndarray[Any, Any]],
+    logits: np.ndarray[Any, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write a golden folder: ``golden.npz`` (x, y) and ``trace.npz`` (outputs by layer)."""
+    """Write a golden folder: ``golden.npz`` (x, y, logits) and ``trace.npz`` (outputs by layer)."""
     output.mkdir(parents=True, exist_ok=True)
-    save_arrays(output / "golden.npz", {"x": x, "y": np.asarray(y, np.float32)})
+    golden = {"x": x, "y": np.asarray(y, np.float32)}
+    if logits is not None:
+        golden["logits"] = np.asarray(logits, np.float32)
+    save_arrays(output / "golden.npz", golden)
     save_arrays(
         output / "trace.npz", {name: np.asarray(v, np.float32) for name, v in trace.items()}
     )

@@ -68,7 +68,10 @@ def predict(
     progress(0, len(x))
     y = compute(model, x)
     count = min(int(params.get("trace", 8)), 16, len(x))
-    return write_golden(output, x, y, trace(network, model, x[:count]) if count else {})
+    traced = trace(network, model, x[:count]) if count else {}
+    made = _made(network.logits, model) if network.logits else None
+    logits = compute(keras.Model(model.inputs, made.output), x) if made is not None else None
+    return write_golden(output, x, y, traced, logits)
 
 
 def compute(model: keras.Model, x: np.ndarray[Any, Any], batch: int = 256) -> np.ndarray[Any, Any]:
@@ -92,14 +95,19 @@ def compute(model: keras.Model, x: np.ndarray[Any, Any], batch: int = 256) -> np
 
 def trace(network: Network, model: keras.Model, x: np.ndarray[Any, Any]) -> Arrays:
     """The output of each layer of the Network, rounded where its quantiser rounds it."""
-    made = {layer.name: layer for layer in model.layers}
     outputs = {}
     for layer in network.layers:
-        found = made.get(f"{layer.name}_rounding") or made.get(clean_name(layer.name))
+        found = _made(layer.name, model)
         if found is not None:
             outputs[layer.name] = found.output
     values = keras.Model(model.inputs, outputs)(np.asarray(x, np.float32), training=False)
     return {name: np.asarray(value) for name, value in values.items()}
+
+
+def _made(name: str, model: keras.Model) -> Any:
+    """The Keras layer whose output is that of the Network's layer; None where there is none."""
+    made = {layer.name: layer for layer in model.layers}
+    return made.get(f"{name}_rounding") or made.get(clean_name(name))
 
 
 def _fitted(x: np.ndarray[Any, Any], model: keras.Model) -> np.ndarray[Any, Any]:

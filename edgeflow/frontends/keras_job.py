@@ -18,8 +18,11 @@ from edgeflow.frontends.keras_context_job import Context
 from edgeflow.frontends.keras_file_job import open_file, open_model
 from edgeflow.frontends.keras_graph_job import flat, to_network, translated
 from edgeflow.frontends.keras_scan_job import read_config
+from edgeflow.network import Network
 
 BATCH = 256
+EAGER = 64
+"""Inputs at a time where every layer's output is kept until the end."""
 
 
 def probe(
@@ -60,7 +63,23 @@ def predict(
     model = open_model(inputs["model"])
     y = run(model, x, progress)
     count = min(int(params.get("trace", 8)), 16, len(x))
-    return write_golden(output, x, y, trace(model, x[:count]) if count else {})
+    traced = trace(model, x[:count]) if count else {}
+    logits = Network.load(inputs["model"] / "network.json").logits
+    found = None
+    if logits is not None and (logits in traced or not count):
+        found = every(model, x, logits)
+    return write_golden(output, x, y, traced, found)
+
+
+def every(model: Any, x: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any] | None:
+    """One Network layer's output for all of `x`, in batches; None where it cannot be had."""
+    parts = []
+    for start in range(0, len(x), EAGER):
+        found = trace(model, x[start : start + EAGER], only=name)
+        if name not in found:
+            return None
+        parts.append(found[name])
+    return np.concatenate(parts)
 
 
 def run(model: Any, x: np.ndarray[Any, Any], progress: Any) -> np.ndarray[Any, Any]:
@@ -103,8 +122,11 @@ def check_inputs(x: np.ndarray[Any, Any], shapes: list[tuple[Any, ...]]) -> np.n
     return x
 
 
-def trace(model: Any, x: np.ndarray[Any, Any]) -> Arrays:
-    """The output of each Network layer for `x`, as the framework's own layers compute it."""
+def trace(model: Any, x: np.ndarray[Any, Any], only: str | None = None) -> Arrays:
+    """The output of each Network layer for `x`, as the framework's own layers compute it.
+
+    `only`: of this layer alone, and no further.
+    """
     import tensorflow as tf
 
     x = check_inputs(x, [tuple(t.shape)[1:] for t in flat(model.inputs)])
@@ -118,11 +140,15 @@ def trace(model: Any, x: np.ndarray[Any, Any]) -> Arrays:
         else:
             given = [values[i] for i in call.inputs]
             arguments = given if call.many or len(given) > 1 else given[0]
-            if len(context.made) > 1:
+            if len(context.made) > 1 and (only is None or only in context.made[:-1]):
                 found.update(_before_activation(context, call.layer, arguments))
+            if only is not None and only in found:
+                return {only: found[only]}
             values[call.outputs[0]] = call.layer(arguments)
-        if context.made:
+        if context.made and only in (None, context.made[-1]):
             found[context.made[-1]] = np.asarray(values[call.outputs[0]])
+            if only is not None:
+                return {only: found[only]}
     return found
 
 

@@ -19,6 +19,7 @@ from edgeflow.frontends.onnx_file_job import (
     shape_of,
 )
 from edgeflow.frontends.onnx_graph_job import Translator
+from edgeflow.network import Network
 
 
 def load(
@@ -50,10 +51,13 @@ def predict(
     x = _fitted(read_inputs(inputs["x"]), shape_of(given[0])[1:], where)
     kind = numpy_type(given[0])
     names = [item.name for item in model.graph.output]
-    runnable = Runnable(model, names, where)
-    parts = []
+    tensor, moved = _logits(model, Network.load(folder / "network.json"), where)
+    runnable = Runnable(model, [*names, tensor] if tensor else names, where)
+    parts, logits = [], []
     for index, sample in enumerate(x):
         found = runnable.run({given[0].name: sample[None].astype(kind)})
+        if tensor:
+            logits.append(moved(np.asarray(found[tensor], np.float32)))
         flat = [np.asarray(found[name], np.float32) for name in names]
         parts.append(
             flat[0] if len(flat) == 1 else np.concatenate([f.reshape(1, -1) for f in flat], 1)
@@ -62,7 +66,15 @@ def predict(
             progress(index, len(x))
     count = min(int(params.get("trace", 8)), 16, len(x))
     traced = _trace(model, x[:count], given[0].name, kind, where) if count else {}
-    return write_golden(output, x, np.concatenate(parts), traced)
+    return write_golden(
+        output, x, np.concatenate(parts), traced, np.concatenate(logits) if logits else None
+    )
+
+
+def _logits(model: Any, network: Network, where: str) -> tuple[str | None, Any]:
+    """The tensor that enters the final softmax, and how to bring it into the Network's order."""
+    places = Translator(model, where).places() if network.logits else {}
+    return places.get(network.logits or "", (None, None))
 
 
 def _trace(model: Any, x: np.ndarray[Any, Any], name: str, kind: Any, where: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from edgeflow.errors import ModelError
 from edgeflow.frontends.folder_job import read_inputs, write_folder, write_golden
 from edgeflow.frontends.tflite_file_job import Parsed, Session, stack
 from edgeflow.frontends.tflite_graph_job import Translator
+from edgeflow.network import Network
 
 
 def load(
@@ -47,28 +48,33 @@ def predict(
     if int(np.prod(x.shape[1:])) != int(np.prod(shape)):
         raise ModelError(f"expected inputs of shape {shape}, found {x.shape[1:]}", where=where)
     shaped = x.reshape(len(x), *shape)
-    session = Session(path, parsed)
+    places = Translator(parsed).place
+    logits = places.get(Network.load(folder / "network.json").logits or "")
+    session = Session(path, parsed, keep=logits is not None)
     outputs = [int(index) for index in parsed.graph.outputs]
-    parts = []
+    parts, entering = [], []
     for index, sample in enumerate(shaped):
         session.run(sample)
         found = [session.real(item) for item in outputs]
         parts.append(
             found[0] if len(found) == 1 else np.concatenate([f.reshape(1, -1) for f in found], 1)
         )
+        if logits is not None:
+            entering.append(session.real(logits))
         if index % 64 == 0:
             progress(index, len(x))
     count = min(int(params.get("trace", 8)), 16, len(x))
     traced = {}
     if count:
-        places = Translator(parsed).place
         keeper = Session(path, parsed, keep=True)
         samples = []
         for sample in shaped[:count]:
             keeper.run(sample)
             samples.append(keeper.traced(places))
         traced = stack(samples)
-    result = write_golden(output, x, np.concatenate(parts), traced)
+    result = write_golden(
+        output, x, np.concatenate(parts), traced, np.concatenate(entering) if entering else None
+    )
     return {
         **result, "runtime": "LiteRT", "version": version("ai-edge-litert"),
         "resolver": session.resolver,
