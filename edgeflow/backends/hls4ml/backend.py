@@ -1,4 +1,4 @@
-"""The hls4ml backend: C++ projects for Vivado HLS and Vitis HLS, checked by C simulation."""
+"""The hls4ml backend: C++ projects for the vendors' HLS tools, checked by C simulation."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edgeflow.artifacts import PROJECT
 from edgeflow.backends.base import Problem, Request, Run, Simulation, Synthesis
 from edgeflow.backends.hls4ml import costs, reuse, rules, synthesis, tolerances
 from edgeflow.backends.hls4ml import options as recipe_options
+from edgeflow.backends.hls4ml.compilers import COMPILERS
 from edgeflow.errors import TargetError
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
@@ -29,7 +30,7 @@ class Hls4ml:
     """See `edgeflow.backends.base.Backend`."""
 
     name = "hls4ml"
-    description = "HLS projects (C++) for Vivado HLS and Vitis HLS, by hls4ml"
+    description = "HLS projects (C++) for AMD's, Intel's and other HLS tools, by hls4ml"
 
     def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
         """Check the recipe's options (`options.Options`) and fill in the defaults.
@@ -52,7 +53,7 @@ class Hls4ml:
                     None, f"the target '{target.name}' is no FPGA", "choose an FPGA, or give a part"
                 )
             )
-        return found
+        return found + _device(target, options)
 
     def compile(self, request: Request) -> Job:
         """The job that writes the project and builds its C simulation (`job.compile`)."""
@@ -77,6 +78,7 @@ class Hls4ml:
                 "bits": options["bits"],
                 "precision": options["precision"],
                 "table_size": options["table_size"],
+                "axi": _axi(request.target, options),
                 "layers": _layers(network, options),
             },
             imports=("numpy", "hls4ml"),
@@ -88,6 +90,8 @@ class Hls4ml:
         """The C simulation of the compiled project on the golden inputs."""
         assert request.golden is not None
         record = json.loads((compiled / "simulation" / "layers.json").read_text())
+        if record["unsimulated"]:
+            return []  # its `verified` is then false; the compile job's notes say why
         return [
             Simulation(
                 runtime="hls4ml C simulation",
@@ -152,6 +156,51 @@ def _top_name(name: str) -> str:
     """The top function's name: a C identifier."""
     found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "model"
     return found if found[0].isalpha() else f"net_{found}"
+
+
+def _device(target: Target, options: Mapping[str, Any]) -> list[Problem]:
+    """Whether the compiler knows the device, and the accelerator the board."""
+    compiler = COMPILERS[options["compiler"]]
+    if compiler.name == "vivado_accelerator":
+        axi = _axi(target, options)
+        if axi["board"] is None:
+            return [
+                Problem(
+                    None, f"hls4ml has no block design for the board '{target.name}'",
+                    f"set axi: {{board: …}} to one of {', '.join(recipe_options.BOARDS)}, "
+                    "or compiler: vitis",
+                )
+            ]  # fmt: skip
+        if axi["interface"] == "axi_lite" and axi["board"] != "pynq-z2":
+            return [
+                Problem(
+                    None, f"hls4ml has axi_lite for pynq-z2 alone, found {axi['board']}",
+                    "axi: {interface: axi_stream}",
+                )
+            ]  # fmt: skip
+        return []
+    part = options["part"] or target.chip
+    if re.match(compiler.parts, part):
+        return []
+    fits = [item.name for item in COMPILERS.values() if re.match(item.parts, part)]
+    return [
+        Problem(
+            None, f"{compiler.tool} does not know the device '{part}'",
+            f"set compiler to {' or '.join(fits)}" if fits else "choose an FPGA, or give a part",
+        )
+    ]  # fmt: skip
+
+
+def _axi(target: Target, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the AXI wrapper, the board from the target; None where it has none."""
+    axi = dict(options["axi"])
+    known = [
+        name
+        for name in (target.settings.get("board"), target.name)
+        if name in recipe_options.BOARDS
+    ]
+    axi["board"] = axi["board"] or (known[0] if known else None)
+    return axi
 
 
 def _clock_ns(target: Target, options: Mapping[str, Any]) -> float:

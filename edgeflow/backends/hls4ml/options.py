@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -32,7 +32,11 @@ def _identifier(text: str) -> str:
 
 Identifier = Annotated[str, AfterValidator(_identifier)]
 
-Strategy = Literal["auto", "latency", "resource"]
+Board = Literal["pynq-z2", "zcu102", "alveo-u50", "alveo-u200", "alveo-u250", "alveo-u280"]
+"""Boards that hls4ml's VivadoAccelerator has a block design for."""
+BOARDS: tuple[str, ...] = get_args(Board)
+
+Strategy = Literal["auto", "latency", "resource", "resource_unrolled", "distributed_arithmetic"]
 Reuse = Annotated[int, Field(ge=1)] | Literal["auto"]
 
 
@@ -50,12 +54,30 @@ class LayerOptions(BaseModel):
     reuse_factor: Reuse | None = Field(None, description="default: the model's")
 
 
+class AxiOptions(BaseModel):
+    """The AXI wrapper of ``compiler: vivado_accelerator``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    board: Board | None = Field(None, description="default: the target's board")
+    interface: Literal["axi_stream", "axi_lite"] = Field(
+        "axi_stream", description="axi_lite: pynq-z2 alone, and without a driver"
+    )
+    input_type: Literal["float"] | HlsType = Field("float", description="type on the bus")
+    output_type: Literal["float"] | HlsType = Field("float", description="type on the bus")
+    platform: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_-]{4,60}$", description="Alveo: its development platform"
+    )
+
+
 class Options(BaseModel):
     """Options of the backend."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    compiler: Literal["vitis", "vivado"] = Field("vitis", description="the vendor's HLS tool")
+    compiler: Literal[
+        "vitis", "vivado", "vivado_accelerator", "quartus", "catapult", "oneapi", "libero"
+    ] = Field("vitis", description="the vendor's HLS tool")
     io: Literal["auto", "parallel", "stream"] = Field(
         "auto", description="auto: stream for convolutions, else parallel"
     )
@@ -72,6 +94,7 @@ class Options(BaseModel):
     table_size: Literal[256, 512, 1024, 2048, 4096, 8192] = Field(
         2048, description="entries of the tables of softmax, sigmoid, tanh"
     )
+    axi: AxiOptions = Field(default_factory=AxiOptions, description="of vivado_accelerator")
     layers: dict[str, LayerOptions] = Field(default_factory=dict, description="by layer name")
     clock_mhz: float | None = Field(None, gt=0, le=2000, description="default: the target's")
     part: str | None = Field(

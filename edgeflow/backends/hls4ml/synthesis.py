@@ -31,7 +31,7 @@ AREA = {
 
 def find_tool(compiler: str) -> list[str] | None:
     """The command that synthesises a project in the current folder; None without a tool."""
-    for program, arguments in TOOLS[compiler]:
+    for program, arguments in TOOLS.get(compiler, ()):
         if found := shutil.which(program):
             return [found, *arguments]
     return None

@@ -132,7 +132,7 @@ def test_project_works_without_edgeflow(runner, tmp_path):
     assert artifact.name == "jet_tagger_1"
     done = run_bench(project)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "200 inputs" in done.stdout
+    assert "PASSED: 200 inputs" in done.stdout
     readme = (project / "README.md").read_text()
     assert "vitis-run --mode hls --tcl build_prj.tcl" in readme
     assert "xc7z020clg400-1" in readme

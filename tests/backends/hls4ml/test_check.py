@@ -109,7 +109,7 @@ def test_interface_is_chosen():
     ("given", "words"),
     [
         ({"reuse_facto": 4}, "did you mean 'reuse_factor'"),
-        ({"compiler": "quartus"}, "'vitis' or 'vivado'"),
+        ({"compiler": "quartu"}, "'quartus'"),
         ({"reuse_factor": 0}, "greater than or equal to 1"),
         ({"precision": "fixed16"}, "ap_fixed<16,6>"),
         ({"layers": {"fc": {"weights": "ap_fixed<8,1>"}}}, "did you mean 'weight'"),
