@@ -27,7 +27,12 @@ File = str | PathLike[str]
 
 
 def run(
-    recipe: File, output: File, *, runner: Runner | None = None, synthesise: bool = False
+    recipe: File,
+    output: File,
+    *,
+    runner: Runner | None = None,
+    synthesise: bool = False,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Do a whole recipe; returns the report, as in ``OUTPUT/report.json``.
 
@@ -35,7 +40,8 @@ def run(
         recipe: the YAML file.
         output: folder for report and artifacts.
         runner: where jobs run; default one of its own with the user's store, and no progress.
-        synthesise: run the vendor's HLS tool where it is on PATH.
+        synthesise: run the vendor's HLS tool, which must be on PATH.
+        force: replace projects that were edited; they are kept as ``NAME.old-N``.
 
     Raises:
         EdgeflowError: bad input, a failed job.
@@ -52,6 +58,7 @@ def run(
             where=lines.where,
             recipe_file=Path(recipe).name,
             synthesise=synthesise,
+            force=force,
         )
 
 
@@ -97,6 +104,7 @@ def compile(
     inputs: int = 1000,
     runner: Runner | None = None,
     synthesise: bool = False,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Compile a model as it is, verify and report; returns the report.
 
@@ -108,7 +116,7 @@ def compile(
         backend: its name; default each target's first.
         options: the backend's options.
         inputs: golden vectors to verify with.
-        runner, synthesise: as in `run`.
+        runner, synthesise, force: as in `run`.
     """
     from edgeflow import pipeline
     from edgeflow.recipe import from_files
@@ -125,7 +133,12 @@ def compile(
     folder = Path(output)
     with _runner(runner) as chosen:
         return pipeline.run(
-            plan, folder, chosen, projects=folder / "hls_projects", synthesise=synthesise
+            plan,
+            folder,
+            chosen,
+            projects=folder / "hls_projects",
+            synthesise=synthesise,
+            force=force,
         )
 
 

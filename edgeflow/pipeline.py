@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
-import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -12,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgeflow import __version__, record, targets, verify
-from edgeflow.artifacts import place, refuse_foreign
+from edgeflow import __version__, record, targets, verify, verifying
+from edgeflow.artifacts import refuse_foreign
 from edgeflow.backends import registry
 from edgeflow.backends.base import Backend, Problem, Request, Synthesis
 from edgeflow.compress import methods
@@ -30,6 +28,7 @@ from edgeflow.frontends import loader, reference
 from edgeflow.frontends.model import Model
 from edgeflow.jobs import Finished, Job, Runner, interruption
 from edgeflow.network import Network
+from edgeflow.placing import Placing, earlier_targets
 from edgeflow.recipe import CompressSpec, DataSpec, Recipe, TargetSpec
 from edgeflow.record import Dataset
 from edgeflow.targets import Target
@@ -64,8 +63,7 @@ class Session:
 
     recipe: Recipe
     runner: Runner
-    output: Path
-    projects: Path
+    placing: Placing
     synthesise: bool = False
     stages: list[Finished] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -148,6 +146,7 @@ def run(
     projects: Path = Path("hls_projects"),
     recipe_file: str | None = None,
     synthesise: bool = False,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Do what the recipe says and write the report into `output`.
 
@@ -158,7 +157,8 @@ def run(
         where: gives file and line of a place in the recipe, for errors.
         projects: the folder for HLS projects that the recipe gives no place.
         recipe_file: its name, for the report.
-        synthesise: run the vendor's tool on HLS projects where it is on PATH.
+        synthesise: run the vendor's tool on HLS projects.
+        force: replace projects that were edited; they are kept as ``NAME.old-N``.
 
     Returns:
         the report, as in ``report.json``.
@@ -169,9 +169,11 @@ def run(
     from edgeflow.report.write import prepare, write
 
     wanted = aims(recipe, where)
+    placing = Placing(output, projects, force)
+    placing.check(placing.project(recipe.name, aim.name, aim.project) for aim in wanted)
     new = not output.exists()
     prepare(output)
-    session = Session(recipe, runner, output, projects, synthesise)
+    session = Session(recipe, runner, placing, synthesise)
     with ThreadPoolExecutor(max_workers=len(wanted) + 1) as pool:
         try:
             return _run(session, wanted, pool, recipe_file, write)
@@ -182,7 +184,7 @@ def run(
             logs = list(runner.interrupted)
             runner.restore()
             if new:
-                shutil.rmtree(output, ignore_errors=True)  # nothing half-written
+                placing.undo()  # nothing half-written
             if isinstance(error, KeyboardInterrupt):
                 raise interruption(logs) from None
             raise
@@ -223,14 +225,25 @@ def _run(
         "targets": {},
     }
     with session.runner.store.lock("placing"):
+        placing = session.placing
+        report["earlier_targets"] = earlier_targets(placing.output, results)
         for aim in wanted:
             outcome = results[aim.name]
+            notes = list(outcome.entry["notes"])
             report["targets"][aim.name] = {
                 **outcome.entry,
                 "accuracy_float": report["accuracy"],
-                "artifacts": _place(session, aim, outcome),
+                "artifacts": placing.place(
+                    outcome.artifacts,
+                    aim.name,
+                    placing.project(recipe.name, aim.name, aim.project),
+                    outcome.golden,
+                    outcome.simulated,
+                    notes.append,
+                ),
+                "notes": notes,
             }
-        write(report, session.output)
+        write(report, placing.output)
     return report
 
 
@@ -343,17 +356,18 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
         data=data.folder if data else None,
         name=f"{session.recipe.name}-{aim.name}",
     )
-    compiled = session.do(aim.backend.compile(request), aim.name)
+
+    def do(job: Job) -> Finished:
+        return session.do(job, aim.name)
+
+    compiled = do(aim.backend.compile(request))
     result = dict(compiled.result)
     notes = [str(note) for note in result.get("notes", ())]
+    request, rounding = verifying.on_grid(request, result, do, data)
     synthesis = _further(session, aim, request, compiled, result, notes)
     simulations = [*aim.backend.simulate(request, compiled.path), *synthesis.simulations]
-    with ThreadPoolExecutor(max_workers=max(1, len(simulations))) as pool:
-        outcomes = list(pool.map(lambda item: session.do(item.job, aim.name), simulations))
-    checks = [
-        record.verification(simulation, outcome, golden, retrained.network, data)
-        for simulation, outcome in zip(simulations, outcomes, strict=True)
-    ]
+    verified = verifying.simulate(request, simulations, do, data)
+    checks = list(verified.checks)
     deciding = [check for check in checks if check["deciding"]]
     estimates = aim.backend.estimate(
         retrained.network, aim.target, aim.options, compiled.path, result
@@ -369,6 +383,7 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
         ),
         "verified": bool(deciding) and all(check["passed"] for check in deciding),
         "verification": checks,
+        "input_rounding": rounding,
         "compress": {"method": aim.method, **aim.compress} if aim.method != "none" else None,
         "history": retrained.history if retrained is not model else {},
         "layers": record.layer_rows(retrained.network),
@@ -377,32 +392,7 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
         "error": None,
     }
     artifacts = {**aim.backend.artifacts(compiled.path), **synthesis.artifacts}
-    return Outcome(entry, artifacts, golden, outcomes)
-
-
-def _place(session: Session, aim: Aim, outcome: Outcome) -> dict[str, str]:
-    """Bring the artifacts to where the user wants them; their paths relative to the report."""
-    project = aim.project or session.projects / f"{session.recipe.name}-{aim.name}"
-    placed = place(outcome.artifacts, session.output, aim.name, project)
-    if "tflite" in placed:
-        folder = session.output / aim.name
-        placed["golden"] = _golden_vectors(outcome.golden, outcome.simulated, folder)
-    return {kind: os.path.relpath(path, session.output) for kind, path in placed.items()}
-
-
-def _golden_vectors(golden: Path, outcomes: Sequence[Finished], folder: Path) -> Path:
-    """What a board must answer, as the reference kernels of each runtime gave it."""
-    from edgeflow.deploy import golden as vectors
-
-    answers = {
-        str(outcome.result["runtime"]): (
-            str(outcome.result["version"]),
-            outcome.path / "outputs.npz",
-        )
-        for outcome in sorted(outcomes, key=lambda o: o.job.toolchain != "tflite_runtime")
-        if outcome.result.get("resolver") == "BUILTIN_REF"
-    }
-    return vectors.write(golden / "golden.npz", answers, folder / "golden.npz")
+    return Outcome(entry, artifacts, golden, verified.outcomes)
 
 
 def _further(

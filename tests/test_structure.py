@@ -25,7 +25,7 @@ ORDER = (
     ("estimating",),
     ("pipeline",),
     ("verifying",),
-    ("record",),
+    ("record", "placing"),
     ("recipe",),
     ("compress", "backends", "deploy", "report"),
     ("estimate", "synthesis"),

@@ -8,6 +8,7 @@ import typer
 
 from edgeflow.cli.options import (
     DataOption,
+    ForceOption,
     ModelArgument,
     OutputOption,
     SetOption,
@@ -25,6 +26,7 @@ def compile_model(
     option: SetOption = None,
     inputs: Annotated[int, typer.Option(help="Golden vectors to verify with.")] = 1000,
     synthesise: SynthesiseOption = False,
+    force: ForceOption = False,
 ) -> None:
     """Compile a model for targets as it is, verify each artifact, and write the report."""
     from edgeflow import pipeline
@@ -44,5 +46,6 @@ def compile_model(
             where=place_of_option,
             projects=output / "hls_projects",
             synthesise=synthesise,
+            force=force,
         )
     finish(record, output)

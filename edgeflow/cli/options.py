@@ -27,7 +27,11 @@ SetOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 SynthesiseOption = Annotated[
-    bool, typer.Option("--synthesise", help="Run the vendor's HLS tool where it is on PATH.")
+    bool, typer.Option("--synthesise", help="Run the vendor's HLS tool, which must be on PATH.")
+]
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Replace projects that were edited; they are kept as NAME.old-N."),
 ]
 
 

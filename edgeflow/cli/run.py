@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgeflow.cli.options import SynthesiseOption
+from edgeflow.cli.options import ForceOption, SynthesiseOption
 
 
 def run(
@@ -17,6 +17,7 @@ def run(
         typer.Option("--output", "-o", help="Folder for the report; default runs/NAME."),
     ] = None,
     synthesise: SynthesiseOption = False,
+    force: ForceOption = False,
 ) -> None:
     """Do a whole recipe: train, compress, compile, verify, estimate, report.
 
@@ -38,5 +39,6 @@ def run(
             where=lines.where,
             recipe_file=recipe.name,
             synthesise=synthesise,
+            force=force,
         )
     finish(record, folder)

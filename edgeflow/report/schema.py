@@ -126,8 +126,9 @@ class Allowed(_Record):
 class Verification(_Record):
     """One comparison of the artifact's outputs with the model's own.
 
-    `equal` is the fraction of output elements that are exactly equal, `agreement` the fraction of
-    inputs with the same largest output. `deciding`: whether `verified` depends on it.
+    `equal` is the fraction of elements that are exactly equal, of the outputs or (`compared`) of
+    the logits before a final softmax, `agreement` the fraction of inputs with the same largest
+    output. `deciding`: whether `verified` depends on it.
     """
 
     runtime: str
@@ -138,12 +139,34 @@ class Verification(_Record):
     max_difference: Number | None = None
     mean_difference: Number | None = None
     agreement: Number | None = None
+    compared: Literal["outputs", "logits"] = "outputs"
+    softmax_difference: Number | None = None
     accuracy: Number | None = None
     tolerance: Allowed | None = None
     passed: bool
     deciding: bool = True
     first_divergence: Divergence | None = None
     explanation: str | None = None
+
+
+class InputRounding(_Record):
+    """What a design's input type does to the model's own outputs.
+
+    `changed` and `outside` are fractions of the input values: not on the type's grid, and outside
+    its range; `low` and `high` the inputs' range; `difference` the largest change of an input,
+    `max_difference` of an output.
+    """
+
+    type: str
+    changed: Number
+    outside: Number
+    low: Number
+    high: Number
+    difference: Number
+    max_difference: Number | None
+    agreement: Number
+    accuracy_before: Number | None = None
+    accuracy: Number | None = None
 
 
 class Compression(_Record):
@@ -184,6 +207,7 @@ class TargetRecord(_Record):
     accuracy_retrained: Number | None = None
     verified: bool
     verification: list[Verification] = []
+    input_rounding: InputRounding | None = None
     compress: Compression | None = None
     history: Curves = {}
     layers: list[LayerRow] = []
@@ -195,7 +219,10 @@ class TargetRecord(_Record):
 
 
 class Report(_Record):
-    """The whole report."""
+    """The whole report.
+
+    `earlier_targets` are folders beside the report that an earlier run with other targets left.
+    """
 
     format: Literal["edgeflow.report/1"] = Field(alias="schema")
     edgeflow: str
@@ -209,6 +236,7 @@ class Report(_Record):
     history: dict[str, Curves] = {}
     stages: list[Stage] = []
     targets: dict[str, TargetRecord]
+    earlier_targets: list[str] = []
 
 
 def json_schema() -> dict[str, Any]:

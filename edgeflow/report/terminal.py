@@ -25,6 +25,8 @@ MEMORY = {
 }
 """What the last column shows, and how it is called there."""
 
+EARLIER = "of an earlier run, not in this recipe, and left as they are: {}"
+
 Record = Mapping[str, Any]
 
 
@@ -62,6 +64,8 @@ def render(record: Record, console: Console) -> None:
     for name, target in record["targets"].items():
         for line in _remarks(target):
             console.print(Text(f"{name}: {line}"))
+    if earlier := record["earlier_targets"]:
+        console.print(Text(EARLIER.format(", ".join(earlier)), style="dim"))
     outcome = verdict(record)
     text = outcome["text"][:1].upper() + outcome["text"][1:] + "."
     console.print(Text(text, style="bold green" if outcome["good"] else "bold red"))
