@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgeflow import toolchains
-from edgeflow.errors import ToolchainError
+from edgeflow.errors import ToolchainError, ToolError
 from edgeflow.store import Store, cache_root
+from edgeflow.synthesis import tools as synthesis
+from edgeflow.synthesis.flow import find_tool
 
 LEAST_FREE_GIB: Final = 6
 """The toolchains take about 4 GiB, a run's store less than 1 GiB."""
@@ -25,6 +27,7 @@ TOOLS: Final = (
     ("vivado_hls", "-version", False, "HLS synthesis: AMD Vivado HLS up to 2020.1"),
     ("vivado", "-version", False, "logic synthesis and bitstreams: AMD Vivado"),
     ("edgetpu_compiler", "--version", False, "Coral Edge TPU: install Google's compiler"),
+    ("verilator", "--version", False, "RTL simulation: toolchain 'rtl' brings one"),
     ("ssh", "-V", False, "keys for `edgeflow deploy`: apt install openssh-client"),
 )
 
@@ -45,7 +48,8 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look for each tool, toolchain and for disk space."""
-    return [_python(), _uv(), *(_tool(*tool) for tool in TOOLS), _disk(), *_toolchains()]
+    tools = (_tool(*tool) for tool in TOOLS)
+    return [_python(), _uv(), *tools, *_open_synthesis(), _disk(), *_toolchains()]
 
 
 def _python() -> Finding:
@@ -65,6 +69,22 @@ def _tool(program: str, argument: str, needed: bool, remedy: str) -> Finding:
     if path is None:
         return Finding(program, "missing" if needed else "optional", "", remedy)
     return Finding(program, "ok", f"{version_of(path, argument)} ({path})", "")
+
+
+def _open_synthesis() -> list[Finding]:
+    """The programs of open synthesis: which one a run would take."""
+    found = []
+    for name, program in synthesis.PROGRAMS.items():
+        try:
+            tool = find_tool(name)
+        except ToolError as error:
+            needed = program.package is not None or os.environ.get(program.variable)
+            remedy = f"{program.purpose}: {error.remedy}"
+            found.append(Finding(name, "missing" if needed else "optional", "", remedy))
+            continue
+        place = tool.command or f"toolchain '{synthesis.TOOLCHAIN}', made on first use"
+        found.append(Finding(name, "ok", f"{tool.version} ({place})", ""))
+    return found
 
 
 def version_of(program: str, argument: str) -> str:

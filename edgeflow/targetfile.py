@@ -59,6 +59,8 @@ class Resources(_Strict):
         default=None, description="block RAMs of 18 Kbit (a 36 Kbit block is two)"
     )
     uram: Given = Field(default=None, description="UltraRAMs of 288 Kbit")
+    bram_4k: Given = Field(default=None, description="block RAMs of 4 Kbit (iCE40)")
+    spram: Given = Field(default=None, description="single-port RAMs of 256 Kbit (iCE40 UP)")
 
 
 class Memory(_Strict):
@@ -97,6 +99,20 @@ class Power(_Strict):
     chip_tdp: Given = Field(default=None, description="chip, thermal design power")
 
 
+class PinFile(_Strict):
+    """A pin of an FPGA board: what `edgeflow` may connect to it goes by the signal's name."""
+
+    pin: Words = Field(description="the package's own name of it")
+    source: Words = Field(description="a key of the file's 'sources'")
+    mhz: Positive | None = Field(default=None, description="of a clock: what the board feeds it")
+    active_low: bool = Field(default=False, description="pressed or lit at 0")
+    pull: Literal["up", "down", "none"] | None = Field(default=None, description="its resistor")
+    io: Words | None = Field(default=None, description="IO standard, such as LVCMOS33")
+
+
+SignalName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
 class TargetFile(_Strict):
     """A board or chip that a model is compiled for."""
 
@@ -120,5 +136,8 @@ class TargetFile(_Strict):
     power: Power = Power()
     operating_points: list[PointFile] = []
     settings: dict[str, str | int | float] = {}
+    pins: dict[SignalName, PinFile] = Field(
+        default={}, description="clk, reset, uart_rx, uart_tx, spi_sck, led_0 …"
+    )
     sources: dict[str, Words] = {}
     unknown: dict[str, Words] = Field(default={}, description="why a figure is null, by its name")

@@ -51,6 +51,22 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True)
+class Pin:
+    """A pin of an FPGA board, by the package's own name of it.
+
+    ``mhz`` is what the board feeds a clock pin; ``pull`` is ``up``, ``down`` or ``none``; ``io``
+    the IO standard (``LVCMOS33``).
+    """
+
+    pin: str
+    source: str
+    mhz: float | None = None
+    active_low: bool = False
+    pull: str | None = None
+    io: str | None = None
+
+
+@dataclass(frozen=True)
 class Target:
     """A board or chip.
 
@@ -61,14 +77,18 @@ class Target:
     for by default.
 
     ``resources`` are counts that a design may use (``lut``, ``ff``, ``dsp``, ``bram_18k``,
-    ``uram``); ``memory`` are bytes (``ram``, ``flash``, ``on_chip``, ``hbm``) and bytes per second
-    (``bandwidth``); ``compute`` are operations per second at the default clock by number format
-    (``int8_ops``, ``bfloat16_flops``, ``float32_flops``) or per cycle (``int8_macs_per_cycle``);
+    ``uram``, ``bram_4k``, ``spram``); ``memory`` are bytes (``ram``, ``flash``, ``on_chip``,
+    ``hbm``) and bytes per second (``bandwidth``); ``compute`` are operations per second at the
+    default clock by number format (``int8_ops``, ``bfloat16_flops``, ``float32_flops``) or per
+    cycle (``int8_macs_per_cycle``);
     ``power`` are watts (``board_idle``, ``board_active``, ``chip_static``, ``chip_active``,
     ``chip_tdp`` …). A figure that is not published is None.
     ``settings`` are what a backend must be told (``generation`` of a TPU, ``system_config`` of
-    an Ethos-U). ``unknown`` says why a figure is None, by the figure's name (no two sections
-    share one).
+    an Ethos-U; ``family``, ``device``, ``package`` and ``speed`` of an FPGA that open tools place
+    and route). ``pins`` are those of an FPGA board that a design may use, by signal (``clk``,
+    ``reset``, ``uart_rx``, ``uart_tx``, ``spi_sck``, ``spi_cs_n``, ``spi_mosi``, ``spi_miso``,
+    ``led_0`` …; rx and tx as the FPGA sees them). ``unknown`` says why a figure is None, by the
+    figure's name (no two sections share one).
     ``where`` is the file it was read from.
     """
 
@@ -87,6 +107,7 @@ class Target:
     power: Mapping[str, Figure | None] = field(default_factory=dict)
     operating_points: tuple[OperatingPoint, ...] = ()
     settings: Mapping[str, str | int | float] = field(default_factory=dict)
+    pins: Mapping[str, Pin] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
     where: str = ""
@@ -251,6 +272,7 @@ def _faults(checked: TargetFile, path: Path) -> Iterator[tuple[tuple[str | int, 
     points: list[tuple[tuple[str | int, ...], str]] = [
         (("operating_points", i), p.source) for i, p in enumerate(checked.operating_points)
     ]
+    points += [(("pins", name), pin.source) for name, pin in checked.pins.items()]
     nulls: set[str] = set()
     for section in SECTIONS:
         for name, figure in _figures(checked, section).items():
@@ -306,6 +328,7 @@ def _build(checked: TargetFile, path: Path) -> Target:
             OperatingPoint(**point.model_dump()) for point in checked.operating_points
         ),
         settings=dict(checked.settings),
+        pins={name: Pin(**pin.model_dump()) for name, pin in checked.pins.items()},
         sources=dict(checked.sources),
         unknown=dict(checked.unknown),
         where=str(path),

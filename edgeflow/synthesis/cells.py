@@ -9,6 +9,7 @@ Gowin SUG283 (primitives).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -169,51 +170,69 @@ def _starts(name: str, prefix: str) -> Iterator[int]:
         start = name.find(prefix, start + 1)
 
 
+MADE_UP: Final = re.compile(
+    r"^\$|_(" + "|".join(sorted({k for kinds in COUNTS.values() for k in kinds})) + r"|"
+    r"SB_DFF[A-Z]*|DFF[A-Z]*|[IO]BUF|[OT]BUFT?)_[A-Z][A-Z0-9]*(_\d+)*(_|$)"
+)
+"""A name that yosys gave (its pass `autoname` adds ``_KIND_PORT`` to a neighbour's)."""
+
+
+READ: Final = "edgeflow_input"
+"""The attribute of a module's input port: a name of a signal that is driven elsewhere."""
+
+
+def real_name(name: str) -> str:
+    """The designer's name in one that yosys made up from it; empty where there is none."""
+    found = MADE_UP.search(name)
+    return name[: found.start()] if found else name
+
+
 def layers_of_cells(module: Mapping[str, Any], prefixes: Mapping[str, Any]) -> dict[str, str]:
     """The layer of each cell of a flat module, as far as it can be told.
 
-    Technology mapping makes up names. A cell without a layer's name belongs to the layer whose
-    named signal it drives; else to the layer of the first cell behind it that has one.
+    A cell that drives a signal of the designer's belongs to that signal's layer (to none where
+    the signal is no layer's). Technology mapping makes the others up: such a cell belongs to the
+    layer of what it feeds, the nearest first; the last resort is the cell's own made-up name.
     """
     if not prefixes:
         return {}
     owners = Owners(prefixes)
-    bit_owner: dict[int, str] = {}
+    named: dict[int, str | None] = {}  # by net bit; None: a signal of no layer
     for name, net in module["netnames"].items():
-        owner = owners.of(name)
-        if owner:
-            for bit in net["bits"]:
-                if isinstance(bit, int):
-                    bit_owner.setdefault(bit, owner)
-    found: dict[str, str] = {}
-    readers: dict[int, list[str]] = {}
-    driven: dict[str, list[int]] = {}
-    for name, cell in module["cells"].items():
-        if cell["type"] in FREE:
+        if MADE_UP.search(name) or READ in net.get("attributes", ()):
             continue
-        outs = driven[name] = []
-        for port, bits in cell["connections"].items():
-            out = cell["port_directions"].get(port) == "output"
-            for bit in bits:
-                if not isinstance(bit, int):
-                    continue
-                if out:
-                    outs.append(bit)
-                else:
-                    readers.setdefault(bit, []).append(name)
-        owner = owners.of(name) or next((bit_owner[b] for b in outs if b in bit_owner), None)
-        if owner:
-            found[name] = owner
-    drivers = {bit: name for name, bits in driven.items() for bit in bits}
-    todo = list(found)
-    inputs: dict[str, list[int]] = {}
-    for bit, names in readers.items():
-        for name in names:
-            inputs.setdefault(name, []).append(bit)
-    for name in todo:  # breadth first, from the named cells back to what feeds them
-        for bit in inputs.get(name, ()):
+        owner = owners.of(name)
+        for bit in net["bits"]:
+            named[bit] = named.get(bit) or owner
+    outputs, inputs = _pins(module)
+    found: dict[str, str | None] = {}
+    for name, bits in outputs.items():
+        known = [named[bit] for bit in bits if bit in named]
+        if known:
+            found[name] = next((owner for owner in known if owner), None)
+    drivers = {bit: name for name, bits in outputs.items() for bit in bits}
+    todo = [name for name, owner in found.items() if owner]
+    for name in todo:  # breadth first, from the known cells back to what feeds them
+        for bit in inputs[name]:
             source = drivers.get(bit)
             if source is not None and source not in found:
                 found[source] = found[name]
                 todo.append(source)
-    return found
+    for name in outputs:
+        if name not in found:
+            found[name] = owners.of(name)
+    return {name: owner for name, owner in found.items() if owner}
+
+
+def _pins(module: Mapping[str, Any]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """The net bits that each cell drives, and those that it reads (constants left out)."""
+    outputs: dict[str, list[int]] = {}
+    inputs: dict[str, list[int]] = {}
+    for name, cell in module["cells"].items():
+        if cell["type"] in FREE:
+            continue
+        outputs[name], inputs[name] = [], []
+        for port, bits in cell["connections"].items():
+            side = outputs if cell["port_directions"].get(port) == "output" else inputs
+            side[name] += [bit for bit in bits if isinstance(bit, int)]
+    return outputs, inputs

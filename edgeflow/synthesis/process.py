@@ -109,8 +109,8 @@ def run(
             text=True,
             errors="replace",
             env={**os.environ, "LC_ALL": "C", **(environment or {})},
-            # it ends with the job, however that ends
-            preexec_fn=lambda: library.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
+            # it ends with the job, however that ends (one C call, safe beside other threads)
+            preexec_fn=lambda: library.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509
         )
     except OSError as error:
         raise ToolError(f"{name} cannot be started: {error.strerror}", where=command[0]) from None

@@ -142,7 +142,7 @@ def find(name: str, packages: Mapping[str, str]) -> Tool:
         for candidate in program.native:
             if path := shutil.which(candidate):
                 return Tool(name, "native", _version(path), path)
-    if program.package in packages:
+    if program.package and program.package in packages:
         return Tool(name, "toolchain", f"{program.package} {packages[program.package]}")
     raise ToolError(
         f"expected the program '{name}' ({program.purpose}), found none on PATH"

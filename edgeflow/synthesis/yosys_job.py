@@ -157,6 +157,8 @@ def _script(sources: list[str], params: dict[str, Any]) -> str:
     return "\n".join(
         [
             *reads,
+            f"hierarchy -check -top {params['top']}",
+            f"setattr -set {cells.READ} 1 i:*",
             " ".join(word for word in words if word),
             "delete t:$scopeinfo",
             "setattr -unset src -unset hdlname",
@@ -187,6 +189,8 @@ class _Log:
         if not heading:
             return None
         number, text = heading.groups()
+        if number.count(".") > 1:
+            return None
         text = re.sub(r"^Executing (\S+) pass.*", r"\1", text)[:60]
         self._progress(0, 0, f"yosys {number} {text}")
         return f"step {number}: {text}"
