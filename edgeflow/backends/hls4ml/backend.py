@@ -58,29 +58,34 @@ class Hls4ml:
     def compile(self, request: Request) -> Job:
         """The job that writes the project and builds its C simulation (`job.compile`)."""
         network, options = request.model.network, request.options
-        inputs = {
-            "network": request.model.path / "network.json",
-            "weights": request.model.weights,
-        }
-        if request.golden is not None:
-            inputs["golden"] = request.golden
         return Job(
             entry="edgeflow.backends.hls4ml.job:compile",
             toolchain="keras",
             title="compile to HLS",
-            inputs=inputs,
+            inputs=_files(request),
             params={
                 "name": _top_name(options["project"] or request.name),
                 "part": options["part"] or request.target.chip,
                 "clock_ns": _clock_ns(request.target, options),
                 "compiler": options["compiler"],
                 "io": reuse.interface(network, options),
-                "bits": options["bits"],
-                "precision": options["precision"],
-                "table_size": options["table_size"],
                 "axi": _axi(request.target, options),
-                "layers": _layers(network, options),
+                **_precision(request),
             },
+            imports=("numpy", "hls4ml"),
+            timeout=1800,
+            label=request.target.name,
+        )
+
+    def examine(self, request: Request, grid: Path) -> Job:
+        """The job that runs the design's types in numpy and says what they lose
+        (`examine_job.examine`)."""
+        return Job(
+            entry="edgeflow.backends.hls4ml.examine_job:examine",
+            toolchain="keras",
+            title="examine the types",
+            inputs={**_files(request), "grid": grid},
+            params=_precision(request),
             imports=("numpy", "hls4ml"),
             timeout=1800,
             label=request.target.name,
@@ -150,6 +155,21 @@ class Hls4ml:
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The project's folder."""
         return {PROJECT: next((compiled / "project").iterdir())}
+
+
+def _files(request: Request) -> dict[str, Path]:
+    """What a plan is drawn from (`draw_job.draw`)."""
+    found = {"network": request.model.path / "network.json", "weights": request.model.weights}
+    return found | ({"golden": request.golden} if request.golden is not None else {})
+
+
+def _precision(request: Request) -> dict[str, Any]:
+    """How a plan's types are chosen."""
+    options = request.options
+    return {
+        **{name: options[name] for name in ("bits", "precision", "table_size")},
+        "layers": _layers(request.model.network, options),
+    }
 
 
 def _top_name(name: str) -> str:

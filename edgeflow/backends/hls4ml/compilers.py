@@ -64,6 +64,7 @@ COMPILERS: Mapping[str, Compiler] = {
         Compiler(
             "catapult", "Catapult", "Catapult HLS", (LATENCY, RESOURCE), AMD,
             (
+                "firmware",
                 "firmware/ac_types/include", "firmware/ac_math/include",
                 "firmware/ac_simutils/include", "firmware/nnet_utils",
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,33 @@ def convert(network: Network, plan: Plan, params: Mapping[str, Any]) -> Any:
 def write(model: Any, folder: str, trace: bool) -> None:
     """Write the project; with `trace`, its C++ can record every layer's output."""
     model.config.config["OutputDir"] = folder
-    model.trace_output = trace
-    model.config.trace_output = trace
+    # hls4ml's writer for Quartus records the last layer's stream in the place of each.
+    by_hand = trace and model.config.backend.name == "Quartus"
+    model.config.trace_output = trace and not by_hand
     model.write()
+    if by_hand:
+        _record_streams(model, Path(folder, "firmware", f"{model.config.get_project_name()}.cpp"))
+    for cache in sorted(Path(folder).rglob("__pycache__")):  # copied out of hls4ml's wheel
+        shutil.rmtree(cache)
+    here = f"{Path(folder).resolve()}/"
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix in (".cpp", ".tcl", ".sh") and here in (text := path.read_text()):
+            path.write_text(text.replace(here, ""))
+
+
+def _record_streams(model: Any, path: Path) -> None:
+    text = path.read_text()
+    for layer in model.get_layers():
+        call = layer.get_attr("function_cpp", None)
+        if call and layer.get_attr("trace", False):
+            found = layer.get_output_variable()
+            text = text.replace(
+                f"    {call}\n",
+                f"    {call}\n    nnet::save_layer_output<{found.type.name}>"
+                f'({found.name}, "{layer.name}", {found.size_cpp()});\n',
+                1,
+            )
+    path.write_text(text)
 
 
 def _backend_options(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,9 +136,11 @@ def _layer_config(item: Emitted, plan: Plan, params: Mapping[str, Any]) -> dict[
 
 def _put_right() -> None:
     """Faults of hls4ml 1.3.0, and what it writes that differs from run to run."""
+    import hls4ml
     import yaml
     from hls4ml.backends.fpga.fpga_layers import BatchNormalizationQuantizedTanh
     from hls4ml.backends.vivado.passes.bn_quant import MergeBatchNormAndQuantizedTanh
+    from hls4ml.model.layers import Dense
     from hls4ml.model.optimizer.passes.stamp import MakeStamp
     from hls4ml.writer.catapult_writer import CatapultWriter
     from hls4ml.writer.libero_writer import LiberoWriter
@@ -156,6 +183,9 @@ def _put_right() -> None:
     # An archive beside the project, with the time of day in it.
     VivadoAcceleratorWriter.write_new_tar = lambda *_: None
     LiberoWriter.write_build_script = _write_libero_script
+    for attribute in hls4ml.backends.get_backend("Libero").attribute_map[Dense]:
+        if attribute.name == "strategy":
+            attribute.value_type = str  # hls4ml 1.3.0 refuses every value of a choice
 
 
 def _write_libero_script(_: Any, model: Any) -> None:

@@ -1,14 +1,16 @@
-"""The C simulation: a project's C++ compiled into a library, and that library run on inputs."""
+"""The C simulation: a project's C++ compiled into a program, and that program run on inputs.
+
+A program of its own, no library: TensorFlow, in the process that forks for the jobs, brings symbols
+that some compilers' C++ would be bound to.
+"""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,32 +18,67 @@ from edgeflow.backends.fixed_job import Array
 from edgeflow.backends.hls4ml.compilers import Compiler
 from edgeflow.errors import ToolError
 
-LIBRARY = "model.so"
+PROGRAM = "simulate"
 CHUNKS = 20
 """Into so many parts a run is cut, for its progress."""
 
 DRIVER = """\
-#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <string>
+#include <vector>
 
-// Runs the top function on `count` rows, and records some layers' outputs.
-extern "C" void edgeflow_run(float *x, float *y, size_t count, size_t n_in, size_t n_out,
-                             const char **names, const size_t *sizes, float **traced,
-                             size_t layers) {{
+// Some compilers' top functions also give the sizes back.
+static void edgeflow_call(void (*top)(float *, float *), float *x, float *y) {{ top(x, y); }}
+static void edgeflow_call(void (*top)(float *, float *, unsigned short &, unsigned short &),
+                          float *x, float *y) {{
+    unsigned short in, out;
+    top(x, y, in, out);
+}}
+
+static FILE *edgeflow_open(const char *path, const char *mode) {{
+    FILE *found = std::fopen(path, mode);
+    if (!found) {{
+        std::perror(path);
+        std::exit(2);
+    }}
+    return found;
+}}
+
+// simulate N_IN N_OUT INPUTS OUTPUTS STEP [LAYER SIZE FILE]...: files of float32; prints how many
+// inputs are done, every STEP of them.
+int main(int argc, char **argv) {{
+    std::vector<float> x(std::atol(argv[1])), y(std::atol(argv[2]));
+    FILE *in = edgeflow_open(argv[3], "rb"), *out = edgeflow_open(argv[4], "wb");
+    const long step = std::atol(argv[5]);
     std::map<std::string, void *> slots;
-    if (layers) {{
-        nnet::trace_type_size = sizeof(float);
-        nnet::trace_outputs = &slots;
+    std::vector<std::vector<float>> traced;
+    std::vector<FILE *> files;
+    for (int i = 6; i + 2 < argc; i += 3) {{
+        traced.emplace_back(std::atol(argv[i + 1]));
+        slots[argv[i]] = traced.back().data();
+        files.push_back(edgeflow_open(argv[i + 2], "wb"));
     }}
-    nnet::trace_enabled = layers > 0;
-    for (size_t row = 0; row < count; row++) {{
-        for (size_t i = 0; i < layers; i++)
-            slots[names[i]] = traced[i] + row * sizes[i];
-        {name}_float(x + row * n_in, y + row * n_out);
+    nnet::trace_type_size = sizeof(float);
+    nnet::trace_outputs = &slots;
+    nnet::trace_enabled = !slots.empty();
+    for (long row = 1; std::fread(x.data(), sizeof(float), x.size(), in) == x.size(); row++) {{
+        edgeflow_call({name}_float, x.data(), y.data());
+        std::fwrite(y.data(), sizeof(float), y.size(), out);
+        for (size_t i = 0; i < files.size(); i++)
+            std::fwrite(traced[i].data(), sizeof(float), traced[i].size(), files[i]);
+        if (row % step == 0) {{
+            std::printf("%ld\\n", row);
+            std::fflush(stdout);
+        }}
     }}
+    int failed = std::fclose(out);
+    for (FILE *file : files)
+        failed |= std::fclose(file);
     nnet::trace_enabled = false;
     nnet::trace_outputs = NULL;
+    return failed ? 2 : 0;
 }}
 """
 COMPLAINT = (
@@ -66,14 +103,16 @@ def find_compiler() -> str:
     return found
 
 
-def build(program: str, compiler: Compiler, name: str, folder: Path) -> Path:
-    """Compile the project in `folder`, written with tracing; returns the library.
+def build(cxx: str, compiler: Compiler, name: str, folder: Path) -> Path:
+    """Compile the project in `folder`, written with tracing; returns the program.
 
     Raises:
         ToolError: the compiler refused it.
     """
     helpers = folder / "firmware" / "nnet_utils" / "nnet_helpers.h"
     helpers.write_text(helpers.read_text().replace(COMPLAINT, ";"))
+    bridge = folder / f"{name}_bridge.cpp"
+    bridge.write_text(bridge.read_text().replace('"firmware/weights"', '"weights"'))
     # One translation unit: the headers, most of the work, are read once.
     wrapper = f"firmware/{name}_axi.cpp"
     units = [f"firmware/{name}.cpp", f"{name}_bridge.cpp"]
@@ -83,8 +122,8 @@ def build(program: str, compiler: Compiler, name: str, folder: Path) -> Path:
         "".join(f'#include "{unit}"\n' for unit in units) + DRIVER.format(name=name)
     )
     command = [
-        program, "-O2", "-fPIC", "-shared", "-std=c++17", "-w", "-fno-gnu-unique",
-        *(f"-I{path}" for path in compiler.include), "all.cpp", "-o", LIBRARY,
+        cxx, "-O2", "-std=c++17", "-w", *(f"-I{path}" for path in compiler.include),
+        "all.cpp", "-o", PROGRAM,
     ]  # fmt: skip
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -95,50 +134,59 @@ def build(program: str, compiler: Compiler, name: str, folder: Path) -> Path:
             details=errors[:5],
             remedy="this is a fault of hls4ml's or edgeflow's; the job's log has all of it",
         )
-    return folder / LIBRARY
+    return folder / PROGRAM
 
 
-class Simulation:
-    """A compiled project.
+def run(
+    folder: Path,
+    x: Array,
+    size: int,
+    layers: Mapping[str, int] | None = None,
+    progress: Callable[..., None] | None = None,
+) -> tuple[Array, dict[str, Array]]:
+    """Run a compiled project, a process of its own.
 
-    Its library reads its weights from ``./weights`` on the first call: the process goes there.
+    Args:
+        folder: holds the program and its ``weights``.
+        x: inputs (n x …).
+        size: elements of an output.
+        layers: the HLS layers to record, with their sizes.
+        progress: the job's.
+
+    Returns:
+        the outputs (n x size) and each layer's, as float32.
+
+    Raises:
+        ToolError: it crashed.
     """
+    x = np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float32)
+    sizes = dict(layers or {})
+    scratch = Path("csim").resolve()
+    scratch.mkdir(exist_ok=True)
+    x.tofile(scratch / "x")
+    command = [
+        str(folder.resolve() / PROGRAM), str(x.shape[1]), str(size),
+        str(scratch / "x"), str(scratch / "y"), str(max(1, -(-len(x) // CHUNKS))),
+    ]  # fmt: skip
+    for index, (name, length) in enumerate(sizes.items()):
+        command += [name, str(length), str(scratch / str(index))]
+    with subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, errors="replace",
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        said: list[str] = []
+        for line in process.stdout:
+            if line.strip().isdigit():
+                if progress:
+                    progress(int(line), len(x), "C simulation")
+            else:
+                said = [*said, line.strip()][-5:]
+    if process.returncode != 0:
+        raise ToolError(f"the C simulation ended with code {process.returncode}", details=said)
 
-    def __init__(self, folder: Path, size: int) -> None:
-        self.size = size
-        os.chdir(folder)
-        library = ctypes.CDLL(str(folder / LIBRARY))
-        floats = np.ctypeslib.ndpointer(np.float32, flags="C_CONTIGUOUS")
-        self._run = library.edgeflow_run
-        self._run.restype = None
-        self._run.argtypes = [
-            floats, floats, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_size_t,
-            ctypes.POINTER(ctypes.c_char_p), ctypes.POINTER(ctypes.c_size_t),
-            ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t,
-        ]  # fmt: skip
+    def read(name: str, length: int) -> Array:
+        return np.fromfile(scratch / name, np.float32).reshape(len(x), length)
 
-    def run(
-        self,
-        x: Array,
-        layers: Mapping[str, int] | None = None,
-        progress: Callable[..., None] | None = None,
-    ) -> tuple[Array, dict[str, Array]]:
-        """Outputs (n x size) for `x` (n x …), and of each HLS layer in `layers` (by its size)."""
-        x = np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float32)
-        y = np.zeros((len(x), self.size), np.float32)
-        sizes = dict(layers or {})
-        found = {name: np.zeros((len(x), size), np.float32) for name, size in sizes.items()}
-        step = max(1, -(-len(x) // CHUNKS))
-        for begin in range(0, len(x), step):
-            part = slice(begin, begin + step)
-            self._chunk(x[part], y[part], sizes, [array[part] for array in found.values()])
-            if progress:
-                progress(begin, len(x), "C simulation")
-        return y, found
-
-    def _chunk(self, x: Array, y: Array, sizes: Mapping[str, int], traced: Sequence[Array]) -> None:
-        count = len(sizes)
-        names: Any = (ctypes.c_char_p * count)(*(name.encode() for name in sizes))
-        lengths: Any = (ctypes.c_size_t * count)(*sizes.values())
-        places: Any = (ctypes.c_void_p * count)(*(array.ctypes.data for array in traced))
-        self._run(x, y, len(x), x.shape[1], self.size, names, lengths, places, count)
+    found = {name: read(str(index), length) for index, (name, length) in enumerate(sizes.items())}
+    return read("y", size), found

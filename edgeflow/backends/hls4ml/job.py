@@ -2,8 +2,8 @@
 
 The compile job's output folder:
     ``project/NAME``: the HLS project, complete without edgeflow (`project_job`).
-    ``simulation``: ``model.so``, the same C++ with tracing, its ``weights``, and ``layers.json``
-    (``sizes``: elements by HLS layer; ``place``: HLS layer by Network layer; ``logits``: the HLS
+    ``simulation``: ``simulate``, the same C++ with tracing as a program, its ``weights``, and
+    ``layers.json`` (``sizes``: elements by HLS layer; ``place``: HLS layer by Network layer; ``logits``: the HLS
     layer that makes what the final softmax reads; what the tolerance is made of). Where the C++
     cannot be compiled, ``layers.json`` alone, with ``unsimulated``: why.
 """
@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.fixed_job import Array, parse
 from edgeflow.backends.hls4ml import convert_job, csim_job, project_job
 from edgeflow.backends.hls4ml.compilers import COMPILERS
-from edgeflow.backends.hls4ml.layers_job import Translator
-from edgeflow.backends.hls4ml.plan_job import Plan, Types
+from edgeflow.backends.hls4ml.draw_job import draw
+from edgeflow.backends.hls4ml.plan_job import Plan
 from edgeflow.network import Network
 
 SAME_VALUES = ("flatten", "reshape", "identity")
@@ -53,12 +52,10 @@ def compile(
         JobError: hls4ml failed.
     """
     kind = COMPILERS[params["compiler"]]
-    program = None if kind.unsimulated else csim_job.find_compiler()
+    cxx = None if kind.unsimulated else csim_job.find_compiler()
     progress(0, 4, "read the network")
-    network = Network.load(inputs["network"])
-    weights = dict(np.load(inputs["weights"], allow_pickle=False))
-    golden = _golden(inputs.get("golden"))
-    plan = Translator(network, weights, golden.get("x"), _types(params, golden, network)).run()
+    drawn = draw(inputs, params)
+    network, golden, plan = drawn.network, drawn.golden, drawn.plan()
     progress(1, 4, "convert")
     model = convert_job.convert(network, plan, params)
     name = params["name"]
@@ -86,49 +83,15 @@ def compile(
     folder.mkdir()
     record = _record(network, plan, graph, params, result)
     (folder / "layers.json").write_text(json.dumps(record, indent=1) + "\n")
-    if program is not None:
+    if cxx is not None:
         convert_job.write(model, "simulation", trace=True)
-        library = csim_job.build(program, kind, name, Path("simulation"))
-        shutil.copyfile(library, folder / csim_job.LIBRARY)
+        built = csim_job.build(cxx, kind, name, Path("simulation"))
+        shutil.copy(built, folder / csim_job.PROGRAM)
         (folder / "weights").mkdir()
         for path in sorted(Path("simulation/firmware/weights").glob("*.txt")):
             shutil.copyfile(path, folder / "weights" / path.name)
     progress(4, 4)
     return result
-
-
-def _golden(folder: Path | None) -> dict[str, Array]:
-    if folder is None:
-        return {}
-    found = dict(np.load(folder / "golden.npz", allow_pickle=False))
-    trace = folder / "trace.npz"
-    if trace.is_file():
-        arrays = np.load(trace, allow_pickle=False)
-        found |= {f"trace/{name}": arrays[name] for name in arrays.files}
-    return found
-
-
-def _types(params: dict[str, Any], golden: dict[str, Array], network: Network) -> Types:
-    ranges = {}
-    for key, values in golden.items():
-        if key.startswith("trace/") and values.size and np.isfinite(values).all():
-            # Few inputs are traced (8, say): leave room for several times what they reach.
-            room = 4 if len(values) < 100 else 2
-            low, high = float(values.min()), float(values.max())
-            ranges[key.removeprefix("trace/")] = (room * min(low, 0), room * max(high, 0))
-    for layer in network:
-        # A framework that fuses a ReLU shows only what comes out of it. What goes in may saturate
-        # below: all that is negative becomes 0.
-        after = network.consumers.get(layer.name, ())
-        if (
-            layer.name not in ranges
-            and after
-            and all(user.kind == "relu" and user.name in ranges for user in after)
-        ):
-            high = max(ranges[user.name][1] for user in after)
-            ranges[layer.name] = (-high, high)
-    default = None if params["precision"] == "auto" else parse(params["precision"])
-    return Types(params["bits"], default, params["layers"], ranges, params["table_size"])
 
 
 def _input_type(network: Network, plan: Plan) -> str | None:
@@ -215,10 +178,11 @@ def simulate(
     with np.load(inputs["golden"] / "golden.npz", allow_pickle=False) as golden:
         x, shape = golden["x"], golden["y"].shape
     sizes = record["sizes"]
-    simulation = csim_job.Simulation(folder, int(np.prod(shape[1:])))
+    size = int(np.prod(shape[1:]))
     logits = record["logits"]
-    _, traced = simulation.run(x[: params["trace"]], sizes)
-    y, found = simulation.run(x, {logits: sizes[logits]} if logits else {}, progress)
+    _, traced = csim_job.run(folder, x[: params["trace"]], size, sizes)
+    wanted = {logits: sizes[logits]} if logits else {}
+    y, found = csim_job.run(folder, x, size, wanted, progress)
     arrays: dict[str, Any] = {"y": y.reshape(len(x), *shape[1:])}
     if logits:
         arrays["logits"] = found[logits].reshape(arrays["y"].shape)
