@@ -97,8 +97,14 @@ Run = Callable[[Job], Finished]
 class Backend(Protocol):
     """One compiler.
 
-    A backend may have three more methods, which the pipeline looks for by name:
+    A backend may have more methods, which the pipeline looks for by name:
         ``needs_data(network, target, options) -> bool``: whether it cannot compile without data.
+        ``examine(request, grid) -> Job``: looks into the arithmetic of what `compile` makes of the
+            same request, on the inputs of the golden folder ``grid`` (those on the design's own
+            grid). Its result has ``overflows``, ``clipped`` (lists) and ``divergence`` (or None):
+            findings with ``layer``, ``role``, ``type``, ``low``, ``high``, ``fraction``, ``why``,
+            ``fix`` and ``remedy``; see `edgeflow.backends.hls4ml.examine_job`. An overflow makes
+            the artifact not verified.
         ``ahead(request, compiled) -> Job | None``: a further compiler; its job's result is in
             `estimate`'s ``result["ahead"]``.
         ``synthesise(request, compiled, run, asked) -> Synthesis | None``: run the tools behind it

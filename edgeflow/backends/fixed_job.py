@@ -7,6 +7,7 @@ q * 2**(I - W) for the integers q of W bits.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -179,28 +180,30 @@ def parse(text: str) -> Fixed:
     return Fixed(int(fields[0]), int(fields[1]), signed, *modes)
 
 
+ROUNDINGS: dict[str, Callable[[Array], Array]] = {
+    "AP_TRN": np.floor,
+    "AP_TRN_ZERO": np.trunc,
+    "AP_RND": lambda steps: np.floor(steps + 0.5),
+    "AP_RND_CONV": np.rint,
+    "AP_RND_INF": lambda steps: np.copysign(np.floor(np.abs(steps) + 0.5), steps),
+    "AP_RND_ZERO": lambda steps: np.copysign(np.ceil(np.abs(steps) - 0.5), steps),
+    "AP_RND_MIN_INF": lambda steps: np.ceil(steps - 0.5),
+}
+"""ap_fixed's modes of rounding."""
+
+
 def held(values: Array, kind: Fixed) -> Array:
     """The values as ``ap_fixed`` takes them, by the type's own modes of rounding and overflow."""
-    exact_steps = np.asarray(values, dtype=np.float64) * 2.0**kind.fraction
-    down = np.floor(exact_steps)
-    towards_zero = np.trunc(exact_steps)
-    away = np.sign(exact_steps) * np.floor(np.abs(exact_steps) + 0.5)
-    half = exact_steps - down == 0.5
-    steps = {
-        "AP_TRN": down,
-        "AP_TRN_ZERO": towards_zero,
-        "AP_RND": np.floor(exact_steps + 0.5),
-        "AP_RND_CONV": np.rint(exact_steps),
-        "AP_RND_INF": away,
-        "AP_RND_ZERO": np.where(half, towards_zero, away),
-        "AP_RND_MIN_INF": np.ceil(exact_steps - 0.5),
-    }[kind.rounding]
+    steps = ROUNDINGS[kind.rounding](np.asarray(values, dtype=np.float64) * 2.0**kind.fraction)
     top, bottom = round(kind.high / kind.lsb), round(kind.low / kind.lsb)
     if kind.overflow in ("AP_SAT", "AP_SAT_SYM"):
         return np.asarray(np.clip(steps, bottom, top) * kind.lsb)
     if kind.overflow == "AP_SAT_ZERO":
         return np.asarray(np.where((steps < bottom) | (steps > top), 0.0, steps) * kind.lsb)
-    return np.asarray((np.mod(steps - bottom, 2.0**kind.width) + bottom) * kind.lsb)
+    beyond = (steps < bottom) | (steps > top)
+    if beyond.any():
+        steps = np.where(beyond, np.mod(steps - bottom, 2.0**kind.width) + bottom, steps)
+    return np.asarray(steps * kind.lsb)
 
 
 def rounded_to(values: Array, kind: Fixed) -> Array:
