@@ -1,0 +1,118 @@
+"""The rtl backend: Verilog and VHDL from adder graphs, simulated, synthesised with open tools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeflow import validation
+from edgeflow.backends.base import Problem, Request, Run, Simulation, Synthesis
+from edgeflow.backends.rtl import costs, names, rules, timing, tolerances
+from edgeflow.backends.rtl import options as recipe_options
+from edgeflow.estimate.quantity import Estimate
+from edgeflow.jobs import Job
+from edgeflow.network import Network
+from edgeflow.targets import Target
+
+
+class Rtl:
+    """See `edgeflow.backends.base.Backend`."""
+
+    name = "rtl"
+    description = "Verilog and VHDL from adder graphs, by da4ml and open synthesis"
+
+    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Check the recipe's options (`options.Options`) and fill in the defaults.
+
+        Raises:
+            RecipeError: an unknown option or a wrong value.
+        """
+        return validation.options(recipe_options.Options, given, where)
+
+    def schema(self) -> dict[str, Any]:
+        """The options' JSON Schema."""
+        return recipe_options.Options.model_json_schema()
+
+    def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
+        """Everything that stands in the way, by `rules`."""
+        return rules.problems(network, target, options)
+
+    def compile(self, request: Request) -> Job:
+        """The job that writes the design (`job.compile`)."""
+        network, options = request.model.network, request.options
+        inputs = {
+            "network": request.model.path / "network.json",
+            "weights": request.model.weights,
+        }
+        if request.golden is not None:
+            inputs["golden"] = request.golden
+        style = rules.style(network, request.target, options)
+        levels = 0
+        if style == "pipelined":
+            wished = options["clock_mhz"] or request.target.clock_mhz
+            levels = timing.levels_for(request.target, wished)
+        return Job(
+            entry="edgeflow.backends.rtl.job:compile",
+            toolchain="rtl",
+            title="compile to RTL",
+            inputs=inputs,
+            params={
+                "name": names.legal(options["top"] or request.name),
+                "levels": levels,
+                "latency_cycles": 0 if style == "combinational" else options["latency_cycles"],
+                "input_bits": options["input_bits"],
+                "input_type": options["input_type"],
+                "table_bits": options["table_bits"],
+            },
+            imports=("numpy", "da4ml.trace"),
+            timeout=3600,
+            label=request.target.name,
+        )
+
+    def simulate(self, request: Request, compiled: Path) -> list[Simulation]:
+        """Verilator on the golden inputs."""
+        assert request.golden is not None
+        record = json.loads((compiled / "result.json").read_text())
+        return [
+            Simulation(
+                runtime="Verilator",
+                job=Job(
+                    entry="edgeflow.backends.rtl.verilator_job:simulate",
+                    toolchain="rtl",
+                    title="simulate the RTL",
+                    inputs={"compiled": compiled, "golden": request.golden},
+                    params={"softmax": bool(record["softmax"])},
+                    imports=("numpy",),
+                    timeout=3600,
+                    label=request.target.name,
+                ),
+                tolerance=tolerances.of_result(record),
+            )
+        ]
+
+    def synthesise(
+        self, request: Request, compiled: Path, run: Run, asked: bool
+    ) -> Synthesis | None:
+        """Open synthesis, and further as the option ``build`` says."""
+        del request, compiled, run, asked
+        return None
+
+    def estimate(
+        self,
+        network: Network,
+        target: Target,
+        options: Mapping[str, Any],
+        compiled: Path | None = None,  # noqa: ARG002 - of the contract
+        result: Mapping[str, Any] | None = None,
+    ) -> dict[str, Estimate]:
+        """What it costs: counted by the tools, or from the adder graph, or predicted."""
+        return costs.estimates(network, target, options, result)
+
+    def artifacts(self, compiled: Path) -> Mapping[str, Path]:
+        """The design's folder."""
+        return {"rtl_design": compiled}
+
+
+BACKEND = Rtl()

@@ -1,0 +1,221 @@
+"""What the rtl backend takes: kinds of layers, types, sizes; all problems at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from edgeflow.backends.base import Problem
+from edgeflow.network import Layer, Network, Quantizer
+from edgeflow.targets import Target
+
+CONVOLUTIONS: Final = ("conv1d", "conv2d", "depthwise_conv1d", "depthwise_conv2d")
+FUNCTIONS: Final = (
+    "sigmoid", "tanh", "softplus", "softsign", "elu", "silu", "exponential", "hard_sigmoid",
+    "hard_tanh",
+)  # fmt: skip
+KINDS: Final = frozenset(
+    """
+    input dense batch_norm scale relu leaky_relu softmax identity quantize dequantize flatten
+    reshape transpose pad crop upsample add sub mul average maximum minimum concat constant
+    """.split()
+) | {
+    *CONVOLUTIONS,
+    *FUNCTIONS,
+    *(
+        f"{where}{op}_pool{n}d"
+        for where in ("", "global_")
+        for op in ("max", "avg")
+        for n in (1, 2)
+    ),
+}
+"""Kinds that become logic (`layers_job.METHODS`), and the softmax that is left to the host."""
+
+WIDEST_WEIGHT: Final = 12
+"""Bits of a weight; beyond, adders no longer beat multipliers, and nothing fits."""
+WIDEST_ACTIVATION: Final = 16
+LARGEST: Final = 400_000
+"""LUTs (predicted) that are unrolled at most: da4ml and yosys take hours beyond."""
+
+REMEDIES: Final[Mapping[str, str]] = {
+    "lstm": "use the hls4ml backend, or convolutions over time",
+    "gru": "use the hls4ml backend, or convolutions over time",
+    "simple_rnn": "use convolutions over time",
+    "layer_norm": "retrain with batch normalisation",
+    "embedding": "look the rows up on the host and feed them in",
+    "conv2d_transpose": "use upsample and conv2d in the model",
+    "conv1d_transpose": "use upsample and conv1d in the model",
+    "gelu": "retrain with relu",
+    "selu": "retrain with relu",
+    "prelu": "retrain with leaky_relu of a power of two",
+    "matmul": "use a dense layer: its weights are constants",
+    "div": "multiply by the inverse",
+    "resize_bilinear": "use nearest-neighbour upsampling",
+}
+
+QUANTISE: Final = "retrain with `compress: {method: qkeras}` or `{method: hgq2}`"
+
+
+def problems(network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
+    """Everything that stands in the way of unrolled logic; an empty list where nothing does."""
+    found: list[Problem] = []
+    if target.kind != "fpga":
+        found.append(Problem(None, f"the target '{target.name}' is no FPGA", "choose an FPGA"))
+    if len(network.inputs) != 1 or len(network.outputs) != 1:
+        found.append(
+            Problem(
+                None,
+                f"expected one input and one output, found {len(network.inputs)} and "
+                f"{len(network.outputs)}",
+                "export one part of the model",
+            )
+        )
+        return found
+    host = host_layers(network)
+    for layer in network:
+        found += _layer(layer, network, host)
+    if not found and style(network, target, options) != "stream":
+        found += _size(network)
+    return found
+
+
+def host_layers(network: Network) -> frozenset[str]:
+    """The final softmax and what only passes its values on: the host's work."""
+    logits = network.logits
+    if logits is None:
+        return frozenset()
+    names, name = [], network.outputs[0]
+    while name != logits:
+        names.append(name)
+        name = network[name].inputs[0]
+    return frozenset(names)
+
+
+def style(network: Network, target: Target, options: Mapping[str, Any]) -> str:
+    """The style that the options ask for; ``auto`` is stream where unrolling is out of reach."""
+    given = str(options["style"])
+    if given != "auto":
+        return given
+    if options["latency_cycles"] == 0:
+        return "combinational"
+    room = target.figure("resources", "lut")
+    predicted = predict(network)["lut"]
+    limit = min(LARGEST, 0.8 * room.value) if room is not None else LARGEST
+    convolutional = any(layer.kind in CONVOLUTIONS for layer in network)
+    return "stream" if predicted > limit and convolutional else "pipelined"
+
+
+def predict(network: Network) -> dict[str, float]:
+    """LUTs of the unrolled design, from shapes, bits and sparsity alone.
+
+    A weight of w bits has w / 3 digits that are not 0 on average (canonical signed digits); each
+    adds a term of weight plus data bits; sharing leaves `SHARED` of them (found on this project's
+    own designs, see tests/backends/rtl).
+    """
+    total = 0.0
+    for layer in network:
+        kernel = layer.weights.get("kernel")
+        if kernel is None or not layer.macs:
+            continue
+        positions = layer.macs / max(1, kernel.size)
+        if layer.kind.startswith("depthwise"):
+            positions = math.prod(int(dim or 1) for dim in layer.output_shape[:-1])
+        weights = kernel.size if kernel.nonzero is None else kernel.nonzero
+        data = min(_activation_bits(network, layer.inputs[0]), 16.0)
+        bits = min(kernel.bits, 16.0)
+        total += positions * weights * max(0.5, bits / 3 - 0.2) * (bits + data) * SHARED
+    return {"lut": total}
+
+
+SHARED: Final = 0.33
+
+
+def _activation_bits(network: Network, name: str) -> float:
+    """Bits of what a layer reads, through layers that only move or pool values."""
+    layer = network[name]
+    while layer.quantizer is None and layer.inputs and layer.kind not in ("dense", *CONVOLUTIONS):
+        layer = network[layer.inputs[0]]
+    return layer.quantizer.bits if layer.quantizer else 12.0
+
+
+def _layer(layer: Layer, network: Network, host: frozenset[str]) -> list[Problem]:
+    found: list[Problem] = []
+
+    def add(message: str, remedy: str) -> None:
+        found.append(Problem(layer.name, message, remedy))
+
+    if layer.kind not in KINDS:
+        name = str(layer.attributes.get("type", layer.kind))
+        add(
+            f"rtl has no layer '{name}'",
+            REMEDIES.get(layer.kind, "replace it in the model, or run it on the host"),
+        )
+        return found
+    if any(dim is None for dim in layer.output_shape):
+        add(
+            f"expected a fixed shape, found {layer.output_shape}",
+            "give the model an input of fixed size",
+        )
+    if layer.kind == "softmax" and layer.name not in host:
+        add("a softmax inside the model", "keep softmax to the end, where the host computes it")
+    for role, weight in layer.weights.items():
+        if role == "kernel" and weight.bits > WIDEST_WEIGHT:
+            add(f"weights of {weight.bits:g} bits; at most {WIDEST_WEIGHT}", QUANTISE)
+    found += _attributes(layer)
+    if layer.name not in host and not fixed_point(layer.quantizer):
+        assert layer.quantizer is not None
+        add(
+            f"an output rounded as '{layer.quantizer.kind}', not to steps that are powers of two",
+            "retrain with a fixed-point quantiser (quantized_bits, quantized_relu)",
+        )
+    if layer.kind in ("mul",) and len(layer.inputs) > 1:
+        wide = max(_activation_bits(network, name) for name in layer.inputs)
+        if wide > WIDEST_ACTIVATION:
+            add(f"a product of values of {wide:g} bits", QUANTISE)
+    return found
+
+
+def _attributes(layer: Layer) -> list[Problem]:
+    at = layer.attributes
+    wrong: list[tuple[str, str]] = []
+    if layer.kind == "batch_norm":
+        axis = at.get("axis", -1)
+        axis = axis[0] if isinstance(axis, (list, tuple)) else axis
+        if axis not in (-1, len(layer.output_shape)):
+            wrong.append((f"a norm along axis {axis}", "move the channels last"))
+    if layer.kind == "upsample" and at.get("interpolation", "nearest") != "nearest":
+        wrong.append((f"interpolation '{at['interpolation']}'", "use 'nearest'"))
+    if layer.kind == "pad" and at.get("mode", "constant") != "constant":
+        wrong.append((f"padding by {at['mode']}", "pad with zeros in the model"))
+    if isinstance(at.get("padding"), str) and at["padding"] not in ("valid", "same"):
+        wrong.append((f"padding '{at['padding']}'", "use 'valid' or 'same'"))
+    if at.get("data_format") == "channels_first":
+        wrong.append(("channels first", "use channels last"))
+    return [Problem(layer.name, message, remedy) for message, remedy in wrong]
+
+
+def fixed_point(quantizer: Quantizer | None) -> bool:
+    """Whether logic rounds as the quantiser does: fixed point, or to two values."""
+    if quantizer is None or quantizer.kind == "float":
+        return True
+    if quantizer.kind == "fixed":
+        return quantizer.integer is not None and quantizer.bits <= 24
+    if quantizer.kind == "affine" and quantizer.scale:
+        return all(math.frexp(scale)[0] == 0.5 for scale in quantizer.scale)
+    return quantizer.kind == "binary" and len(set(quantizer.scale or (1.0,))) == 1
+
+
+def _size(network: Network) -> list[Problem]:
+    predicted = predict(network)["lut"]
+    if predicted <= LARGEST:
+        return []
+    heavy = max(network, key=lambda layer: layer.macs)
+    return [
+        Problem(
+            None,
+            f"too large to unroll: about {predicted:,.0f} LUTs of adders ('{heavy.name}' alone "
+            f"does {heavy.macs:,} multiply-accumulates); at most {LARGEST:,}",
+            "`style: stream` shares the adders in time; fewer bits or pruning make it smaller",
+        )
+    ]
