@@ -46,7 +46,8 @@ SUFFIX: Final = re.compile(r"(_LC|_DFFLC|_LUT4LC|\$comb\d*|\$ff\d*|_SLICE|\$[A-Z
 def utilisation(raw: Mapping[str, Mapping[str, int]], family: str) -> dict[str, dict[str, int]]:
     """``{resource: {used, available}}`` by our names; nextpnr's own where we have none.
 
-    Kinds of which nothing is used are left out, but for ours.
+    Kinds of which nothing is used are left out, but for ours. A Gowin ALU takes the place of a
+    LUT, so it counts as one too.
     """
     names = RESOURCES[family]
     found: dict[str, dict[str, int]] = {}
@@ -56,6 +57,8 @@ def utilisation(raw: Mapping[str, Mapping[str, int]], family: str) -> dict[str, 
                 "used": int(numbers["used"]),
                 "available": int(numbers["available"]),
             }
+    if family == "gowin" and "lut" in found and "carry" in found:
+        found["lut"]["used"] += found["carry"]["used"]
     return found
 
 
