@@ -11,6 +11,7 @@ import argparse
 import array
 import ast
 import json
+import math
 import os
 import sys
 import time
@@ -75,8 +76,18 @@ class Frames:
                 self._escaped = False
 
 
+ROUNDINGS: Mapping[str, Callable[[float], int]] = {
+    "AP_RND_CONV": round,
+    "AP_RND": lambda value: math.floor(value + 0.5),
+    "AP_TRN": math.floor,
+    "AP_TRN_ZERO": math.trunc,
+    "AP_RND_INF": lambda value: int(math.copysign(math.floor(abs(value) + 0.5), value)),
+    "AP_RND_ZERO": lambda value: int(math.copysign(math.ceil(abs(value) - 0.5), value)),
+}
+
+
 def pack(values: Sequence[float], side: Mapping[str, Any]) -> bytes:
-    """An input vector as bytes: each value rounded to its type (ties to even) and saturated.
+    """An input vector as bytes: each value as its type, by the side's ``rounding``, ``overflow``.
 
     `side` is ``input`` of a wrapper.json: ``elements`` (of one beat), ``count``,
     ``bytes_per_element``.
@@ -88,14 +99,27 @@ def pack(values: Sequence[float], side: Mapping[str, Any]) -> bytes:
         raise ValueError(f"expected {side['count']} values per input, found {len(values)}")
     found = bytearray()
     elements = side["elements"]
+    rounded = ROUNDINGS[side.get("rounding", "AP_RND_CONV")]
     for index, value in enumerate(values):
         element = elements[index % len(elements)]
-        bits, signed = element["bits"], element["signed"]
-        low = -(1 << bits - 1) if signed and bits else 0
-        high = (1 << max(bits - signed, 0)) - 1
-        steps = min(max(round(value * 2.0 ** element["fraction"]), low), high)
+        steps = _within(
+            rounded(value * 2.0 ** element["fraction"]), element, side.get("overflow", "AP_SAT")
+        )
         found += steps.to_bytes(side["bytes_per_element"], "little", signed=steps < 0)
     return bytes(found)
+
+
+def _within(steps: int, element: Mapping[str, Any], overflow: str) -> int:
+    """An integer of the element's bits, by wrapping or saturation."""
+    bits, signed = int(element["bits"]), bool(element["signed"])
+    if not bits:
+        return 0
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    if overflow == "AP_WRAP":
+        return (steps - low) % (1 << bits) + low
+    if overflow == "AP_SAT_SYM" and signed:
+        low = -high
+    return min(max(steps, low), high)
 
 
 def unpack(data: bytes, side: Mapping[str, Any]) -> list[float]:

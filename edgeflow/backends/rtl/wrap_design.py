@@ -31,12 +31,17 @@ class Element:
 
 @dataclass(frozen=True)
 class Port:
-    """One side of a design: its port's name and width, the beats of an inference, their numbers."""
+    """One side of a design: its port's name and width, the beats of an inference, their numbers.
+
+    ``rounding`` and ``overflow`` (ap_fixed's names) say how a host makes integers of values.
+    """
 
     name: str
     width: int
     beats: int
     elements: tuple[Element, ...]
+    rounding: str = "AP_RND_CONV"
+    overflow: str = "AP_SAT"
 
     @property
     def container(self) -> int:
@@ -61,6 +66,8 @@ class Port:
             "count": self.beats * len(self.elements),
             "bytes": self.bytes,
             "beats": self.beats,
+            "rounding": self.rounding,
+            "overflow": self.overflow,
             "elements": [
                 {"bits": e.bits, "signed": e.signed, "fraction": e.fraction} for e in self.elements
             ],
@@ -129,7 +136,8 @@ def _port(record: Mapping[str, Any]) -> Port:
         Element(int(e["lsb"]), int(e["bits"]), bool(e["signed"]), int(e["fraction"]))
         for e in record["elements"]
     )
-    port = Port(str(record["port"]), int(record["width"]), int(record["beats"]), elements)
+    modes = {key: str(record[key]) for key in ("rounding", "overflow") if record.get(key)}
+    port = Port(str(record["port"]), int(record["width"]), int(record["beats"]), elements, **modes)
     if port.width < 1 or port.beats < 1 or not elements:
         raise ValueError(f"the port '{port.name}' is empty")
     for element in elements:

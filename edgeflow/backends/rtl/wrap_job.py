@@ -150,6 +150,7 @@ def _texts(
                 remedy="add them to 'pins' of the target, or choose another interface",
             )
         about |= {"top": f"{design.top}_board", "reset": None, "core": "serial.model.core"}
+        about["button_active_low"] = pins.get("reset")
         board = wrap_tops.board(top, about["top"], interface, pins)
         texts += [wrap_serial.POWER_ON_RESET, board]
     return texts, about
