@@ -172,6 +172,22 @@ def distance(one: Path, other: Path) -> tuple[float, float]:
     return float(_gap(a, b).max(initial=0)), _agreement(a, b)
 
 
+def emulated(golden: Path, outputs: Path) -> float | None:
+    """How far an emulation's logits (or outputs) are from the golden ones, as an upper bound.
+
+    None where it has not computed all of them. The bound has room for the last bit of single
+    precision tables.
+    """
+    import numpy as np
+
+    want, have = _logits(golden), _logits(outputs)
+    if want is None or have is None:
+        want, have = _array(golden, "y"), _array(outputs, "y")
+    if want.size != have.size:
+        return None
+    return float(_gap(want, have).max(initial=0) * 1.01 + np.abs(want).max(initial=0) * 2.0**-16)
+
+
 def accuracy(outputs: Path, data: Path, task: str) -> float | None:
     """Quality of the first outputs, which are those of the test data, in order.
 

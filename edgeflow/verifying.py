@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from edgeflow import record
+from edgeflow import record, verify
 from edgeflow.backends.base import Request, Run, Simulation
 from edgeflow.frontends import reference
 from edgeflow.jobs import Finished, Job
@@ -17,10 +18,29 @@ from edgeflow.record import Dataset
 
 @dataclass(frozen=True)
 class Verified:
-    """What a target's simulations gave: the report's records, and the folders in the store."""
+    """What a target's simulations gave: the report's records, and the folders in the store.
+
+    ``overflows``: types whose values wrap on the golden inputs (`Backend.examine`).
+    """
 
     checks: Sequence[dict[str, Any]]
     outcomes: Sequence[Finished]
+    overflows: Sequence[Mapping[str, Any]] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether all that decides agrees with the model, and nothing wraps."""
+        deciding = [check for check in self.checks if check["deciding"]]
+        return bool(deciding) and all(c["passed"] for c in deciding) and not self.overflows
+
+
+def examine_job(backend: Any, compiled: Request, grid: Request) -> Job | None:
+    """The backend's look into a design's arithmetic (`Backend.examine`), where it has one."""
+    if not hasattr(backend, "examine") or grid.golden is None:
+        return None
+    job: Job = backend.examine(compiled, grid.golden)
+    return job
 
 
 def on_grid(
@@ -76,16 +96,81 @@ def _own_grid(network: Network) -> Quantizer | None:
 
 
 def simulate(
-    request: Request, simulations: Sequence[Simulation], run: Run, data: Dataset | None
+    request: Request,
+    simulations: Sequence[Simulation],
+    run: Run,
+    data: Dataset | None,
+    examine: Job | None = None,
+    rounding: Mapping[str, Any] | None = None,
 ) -> Verified:
-    """Run the simulations side by side and compare each with the golden vectors."""
+    """Run the simulations side by side and compare each with the golden vectors.
+
+    `examine` looks into the design's arithmetic meanwhile. Where a simulation may differ from the
+    model, it may not differ by more than the design's own types make it, which that job has found.
+    """
     golden = request.golden
     assert golden is not None
-    with ThreadPoolExecutor(max_workers=max(1, len(simulations))) as pool:
-        outcomes = list(pool.map(lambda item: run(item.job), simulations))
-    network = request.model.network
-    checks = [
-        record.verification(simulation, outcome, golden, network, data)
-        for simulation, outcome in zip(simulations, outcomes, strict=True)
+    jobs = [simulation.job for simulation in simulations] + ([examine] if examine else [])
+    with ThreadPoolExecutor(max_workers=max(1, len(jobs))) as pool:
+        outcomes = list(pool.map(run, jobs))
+    seen = outcomes.pop() if examine else None
+    checks = []
+    for simulation, outcome in zip(simulations, outcomes, strict=True):
+        allowed = _tightened(simulation, golden, seen)
+        check = record.verification(allowed, outcome, golden, request.model.network, data)
+        if seen is not None:
+            check["first_divergence"] = _explained(check["first_divergence"], seen.result)
+        checks.append(check)
+    findings: dict[str, list[Mapping[str, Any]]] = {"overflows": [], "clipped": []}
+    if seen is not None:
+        findings = {name: list(seen.result[name]) for name in findings}
+    if rounding and rounding["outside"]:
+        kind, found = _entering(request.model.network, rounding)
+        findings[kind].insert(0, found)
+    notes = [
+        f"{found['why']}; use {found['remedy']}" for kind in findings for found in findings[kind]
     ]
-    return Verified(checks, outcomes)
+    return Verified(checks, outcomes, findings["overflows"], notes)
+
+
+def _entering(network: Network, rounding: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What an input type that is too narrow does, as a finding, and of which kind."""
+    name, kind = network.inputs[0], rounding["type"]
+    saturates = "SAT" in kind.upper()
+    why = (
+        f"the inputs, from {rounding['low']:.6g} to {rounding['high']:.6g}, do not fit {kind}: "
+        f"{rounding['outside']:.2%} of them {'are clipped' if saturates else 'wrap'}"
+    )
+    remedy = f"a type of more integer bits for the layer '{name}'"
+    found = {
+        "layer": name,
+        "role": "result",
+        "fraction": rounding["outside"],
+        **{key: rounding[key] for key in ("type", "low", "high")},
+        "why": why,
+        "fix": None,
+        "remedy": remedy,
+    }
+    return ("clipped" if saturates else "overflows"), found
+
+
+def _tightened(simulation: Simulation, golden: Path, seen: Finished | None) -> Simulation:
+    """The simulation with no more allowed than the emulation of the design's types differs by."""
+    tolerance = simulation.tolerance
+    if seen is None or not tolerance.absolute or not seen.result["inputs"]:
+        return simulation
+    found = verify.emulated(golden / "golden.npz", seen.path / "outputs.npz")
+    if found is None or found >= tolerance.absolute:
+        return simulation
+    reason = f"{tolerance.reason}; computed in these types, it differs by up to {found:.3g}"
+    return replace(simulation, tolerance=replace(tolerance, absolute=found, reason=reason))
+
+
+def _explained(first: Mapping[str, Any] | None, seen: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The first layer that diverges, with the reason and the remedy that examining it gave."""
+    found = seen["divergence"]
+    if found is None or first is None:
+        return dict(first) if first else None
+    keys = ("layer", "difference", "scale", "role", "type", "low", "high", "why", "fix", "remedy")
+    index = first["index"] if first["layer"] == found["layer"] else None
+    return {**{key: found[key] for key in keys}, "index": index}

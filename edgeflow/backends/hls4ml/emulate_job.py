@@ -122,7 +122,7 @@ class Emulator:
         bias = item.attributes.get("bias_data")
         start = np.zeros(kernel.shape[1]) if bias is None else np.asarray(bias, np.float64).ravel()
         if self.true:
-            return rows @ kernel + start
+            return np.asarray(rows @ kernel + start)
         start = held(start, accum)
         fraction = item.types["weight"].fraction + _fraction(rows)
         if fraction <= accum.fraction and accum.overflow == "AP_WRAP":

@@ -3,9 +3,9 @@
 The compile job's output folder:
     ``project/NAME``: the HLS project, complete without edgeflow (`project_job`).
     ``simulation``: ``simulate``, the same C++ with tracing as a program, its ``weights``, and
-    ``layers.json`` (``sizes``: elements by HLS layer; ``place``: HLS layer by Network layer; ``logits``: the HLS
-    layer that makes what the final softmax reads; what the tolerance is made of). Where the C++
-    cannot be compiled, ``layers.json`` alone, with ``unsimulated``: why.
+    ``layers.json`` (``sizes``: elements by HLS layer; ``place``: HLS layer by Network layer;
+    ``logits``: the HLS layer that makes what the final softmax reads; what the tolerance is made
+    of). Where the C++ cannot be compiled, ``layers.json`` alone, with ``unsimulated``: why.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ def compile(
     }
     result["notes"] = _notes(result)
     result["scale"] = float(np.abs(golden["y"]).max(initial=0)) if "y" in golden else 1.0
+    entering = golden.get("logits")
+    result["logits_scale"] = float(np.abs(entering).max(initial=0)) if entering is not None else 0.0
     project_job.finish(project, params, result, golden)
     progress(3, 4, "build the C simulation")
     folder = output / "simulation"
@@ -152,7 +154,8 @@ def _record(
     return {
         "name": params["name"],
         **{key: params[key] for key in ("bits", "table_size", "compiler")},
-        **{key: result[key] for key in ("version", "inexact", "scale", "unsimulated")},
+        **{key: result[key] for key in ("version", "inexact", "unsimulated")},
+        **{key: result[key] for key in ("scale", "logits_scale")},
         "result_type": result["types"].get(last, {}).get("result"),
         "sizes": {layer: item["size"] for layer, item in graph.items()},
         "place": {name: at for name, at in plan.place.items() if name not in plan.hidden},

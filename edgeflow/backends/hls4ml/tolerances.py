@@ -28,12 +28,14 @@ def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
     inexact = [str(name) for name in record["inexact"] if name not in entered]
     if not inexact:
         return Tolerance(0.0, 1.0, "every type holds the model's own values exactly")
-    last = [network[name] for name in network.outputs]
-    soft = [layer.name for layer in last if layer.kind == "softmax"]
-    if set(inexact) <= set(soft):
-        classes = max(int(layer.output_shape[-1] or 1) for layer in last)
+    soft = [layer.name for layer in network if network.logits in layer.inputs]
+    soft = [name for name in soft if network[name].kind == "softmax"]
+    bound = 0.0
+    if soft:
+        classes = int(network[soft[0]].output_shape[-1] or 1)
         step = 2.0 ** (classes).bit_length() / record["table_size"]
         bound = 16 / record["table_size"] + 2 * step + 2.0**-15
+    if set(inexact) <= set(soft):
         return Tolerance(
             0.0 if record.get("logits") else bound,
             SOFTMAX_AGREEMENT,
@@ -41,6 +43,7 @@ def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
             f"{record['table_size']} entries",
             bound,
         )
+    scale = float(record["logits_scale"] or record["scale"])
     dynamic = (
         network.source.get("format") == "tflite"
         and any((layer.weight_bits or 32) <= 8 for layer in network)
@@ -56,12 +59,13 @@ def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
         # Seen: 3 to 6 % of the classes (DS-CNN, ResNet8), 0.14 of an autoencoder's range. Where
         # the class changes, a probability may change by any amount.
         return Tolerance(
-            (1.0 if soft else 0.35) * float(record["scale"]),
+            (1.0 if soft else 0.35) * scale,
             0.9 if soft else 0.0,
             f"{said}; the project keeps {record['bits']} bits of these",
+            bound,
         )
     step = max((_step(layer.quantizer) for layer in network), default=0.0)
-    bound = 0.05 * float(record["scale"]) + step
+    reach = 0.05 * scale + step
     tipped = (
         f"; a value rounded the other way can tip a quantised activation by one step ({step:g})"
         if step
@@ -70,10 +74,11 @@ def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
     shown = ", ".join(inexact[:6]) + (" …" if len(inexact) > 6 else "")
     widths = record["result_type"]
     return Tolerance(
-        bound,
+        reach,
         FLOAT_AGREEMENT,
         f"fixed-point types of {record['bits']} bits (output: {widths}) round what the model "
         f"computes in float32, in {len(inexact)} places: {shown}{tipped}",
+        bound,
     )
 
 
