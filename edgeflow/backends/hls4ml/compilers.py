@@ -54,7 +54,7 @@ COMPILERS: Mapping[str, Compiler] = {
             "vivado", "Vivado", "Vivado HLS", XILINX, AMD, ("firmware/ap_types",),
         ),
         Compiler(
-            "vivado_accelerator", "VivadoAccelerator", "Vivado HLS and Vivado", XILINX, AMD,
+            "vivado_accelerator", "VivadoAccelerator", "Vivado HLS and Vivado", XILINX[:-1], AMD,
             ("firmware/ap_types",),
         ),
         Compiler(

@@ -124,7 +124,9 @@ def _layer_config(item: Emitted, plan: Plan, params: Mapping[str, Any]) -> dict[
     owner = next((n for n in params["layers"] if plan.place.get(n) == item.name), "")
     own = params["layers"].get(owner, {})
     if item.attributes["class_name"] in STRATEGIC:
-        found["Strategy"] = STRATEGIES[own.get("strategy", "latency")]
+        strategy = own.get("strategy", "latency")
+        plain_words = params["compiler"] == "libero"  # it compares without turning words
+        found["Strategy"] = strategy if plain_words else STRATEGIES[strategy]
         found["ReuseFactor"] = own.get("reuse_factor", 1)
     for key in ("table_size", "implementation"):
         if key in item.attributes:

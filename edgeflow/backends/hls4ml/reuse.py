@@ -14,11 +14,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from edgeflow.backends.hls4ml.compilers import (
+    COMPILERS,
+    DISTRIBUTED,
+    LATENCY,
+    RESOURCE,
+    UNROLLED,
+)
 from edgeflow.network import Layer, Network
 
 UNROLL_LIMIT = 4096
 """Multipliers in a layer, and elements of an array in registers, beyond which Vivado and Vitis HLS
 give up or take days (hls4ml's `maximum_size`, config_array_partition)."""
+
+DISTRIBUTABLE = ("dense", "conv1d", "conv2d")
+"""Kinds that distributed arithmetic can make."""
 
 ARRAYS = ("dense", "conv1d", "conv2d", "lstm", "gru")
 """Kinds whose strategy and reuse factor can be chosen."""
@@ -61,10 +71,16 @@ def legal(n_in: int, n_out: int) -> tuple[int, ...]:
     return tuple(sorted(factor for factor in found if valid(factor)))
 
 
-def factors(layer: Layer) -> tuple[int, ...]:
-    """The legal factors of a layer; a convolution's do not pass its window's size."""
+def factors(layer: Layer, strategy: str = RESOURCE) -> tuple[int, ...]:
+    """The legal factors of a layer; a convolution's do not pass its window's size.
+
+    ``resource_unrolled`` writes the sharing out as code: not for one multiplier per product, and
+    not for a single one.
+    """
     n_in, n_out = products(layer)
     found = legal(n_in, n_out)
+    if strategy == UNROLLED:
+        found = tuple(f for f in found[:-1] if f > 1) or found[-1:]
     return tuple(f for f in found if f <= n_in) if layer.kind.startswith("conv") else found
 
 
@@ -89,16 +105,24 @@ def least(layer: Layer) -> int:
 def choose(layer: Layer, options: Mapping[str, Any]) -> Choice:
     """Strategy and reuse factor of a layer, ``auto`` resolved, and made legal."""
     own = options["layers"].get(layer.name, {})
+    known = COMPILERS[options["compiler"]].strategies
     strategy = own.get("strategy") or options["strategy"]
     asked = own.get("reuse_factor") or options["reuse_factor"]
     n_in, n_out = products(layer)
     needed = n_in * n_out > UNROLL_LIMIT
     if strategy == "auto":
-        strategy = "resource" if needed or asked not in ("auto", 1) else "latency"
+        wanted = RESOURCE if needed or asked not in ("auto", 1) else LATENCY
+        strategy = wanted if wanted in known else known[0]
+    elif strategy == DISTRIBUTED and layer.kind not in DISTRIBUTABLE:
+        strategy = LATENCY  # as the model's; a layer's own is refused by the rules
+    if strategy == DISTRIBUTED:
+        return Choice(strategy, 1, None if asked == "auto" else asked)
+    shared = strategy in (RESOURCE, UNROLLED)
     if asked == "auto":
-        factor = least(layer) if needed and strategy == "resource" else 1
-        return Choice(strategy, factor, None)
-    factor = nearest(factors(layer), asked) if strategy == "resource" else asked
+        allowed = factors(layer, strategy) if shared else (1,)
+        fits = [f for f in allowed if n_in * n_out / f <= UNROLL_LIMIT]
+        return Choice(strategy, (fits or allowed[-1:])[0], None)
+    factor = nearest(factors(layer, strategy), asked) if shared else asked
     return Choice(strategy, factor, asked)
 
 

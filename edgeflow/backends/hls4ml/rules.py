@@ -10,6 +10,7 @@ from typing import Any
 
 from edgeflow.backends.base import Problem
 from edgeflow.backends.hls4ml import reuse
+from edgeflow.backends.hls4ml.compilers import COMPILERS, DISTRIBUTED, UNROLLED
 from edgeflow.network import Layer, Network
 
 BOTH = ("parallel", "stream")
@@ -291,7 +292,7 @@ def problems(network: Network, options: Mapping[str, Any]) -> list[Problem]:
                         layer.name, f"hls4ml takes {rule.limit}{where}, found {what}", rule.remedy
                     )
                 )  # fmt: skip
-    return found + _limits(network, options, io)
+    return [*found, *_strategies(network, options, io), *_limits(network, options, io)]
 
 
 def _unknown(layer: Layer) -> Problem:
@@ -320,6 +321,55 @@ def _layer_names(network: Network, options: Mapping[str, Any]) -> list[Problem]:
                         f"give it to {', '.join(reuse.ARRAYS)} alone",
                     )
                 )  # fmt: skip
+    return found
+
+
+def _strategies(network: Network, options: Mapping[str, Any], io: str) -> list[Problem]:
+    """Strategies that the compiler, the layer or the interface does not have."""
+    compiler = COMPILERS[options["compiler"]]
+    words = ", ".join(compiler.strategies)
+    found = []
+    if options["strategy"] not in ("auto", *compiler.strategies):
+        found.append(
+            Problem(
+                None,
+                f"the compiler {compiler.name} has no strategy '{options['strategy']}'",
+                f"strategy: {words} or auto",
+            )
+        )
+    for name, own in options["layers"].items():
+        strategy, layer = own.get("strategy"), network.by_name.get(name)
+        if layer is None or strategy in (None, "auto"):
+            continue
+        if strategy not in compiler.strategies:
+            message = f"the compiler {compiler.name} has no strategy '{strategy}'"
+            found.append(Problem(name, message, f"strategy: {words} or auto"))
+        elif strategy == DISTRIBUTED and layer.kind not in reuse.DISTRIBUTABLE:
+            found.append(
+                Problem(
+                    name, f"distributed arithmetic is not there for '{layer.kind}'",
+                    "strategy: latency",
+                )
+            )  # fmt: skip
+        elif strategy == DISTRIBUTED and (own.get("reuse_factor") or "auto") not in ("auto", 1):
+            found.append(
+                Problem(
+                    name, f"distributed arithmetic shares nothing, found a reuse factor of "
+                    f"{own['reuse_factor']}", "remove reuse_factor, or strategy: resource",
+                )
+            )  # fmt: skip
+    for name, choice in reuse.choices(network, options).items():
+        if (
+            choice.strategy == UNROLLED
+            and io == "parallel"
+            and network[name].kind in ("conv1d", "conv2d")
+        ):
+            found.append(
+                Problem(
+                    name, "a convolution has resource_unrolled with io: stream alone",
+                    "io: stream, or strategy: resource",
+                )
+            )  # fmt: skip
     return found
 
 
