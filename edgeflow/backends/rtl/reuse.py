@@ -161,7 +161,7 @@ def foldings(work: Work) -> tuple[Folding, ...]:
                     many,
                     lut,
                     1.2 * work.x_bits * work.w_bits * many,
-                )  # fmt: skip
+                )
             )
     return tuple(sorted(found, key=lambda f: (f.factor, f.lut + f.multiplier_lut, f.inputs)))
 

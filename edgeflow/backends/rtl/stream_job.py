@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.fixed_job import parse
 from edgeflow.backends.rtl import reuse, stream_schedule_job, stream_text_job
-from edgeflow.backends.rtl.stream_plan_job import Planner
+from edgeflow.backends.rtl.job import golden_vectors, read_weights
+from edgeflow.backends.rtl.stream_layers_job import Planner
 from edgeflow.backends.rtl.stream_signals_job import counter_bits
 from edgeflow.backends.rtl.stream_stages_job import Fifo, Stage, Stream
+from edgeflow.backends.rtl.trace_job import type_text
 from edgeflow.network import Network
 
 FORMAT = "edgeflow.design/1"
@@ -41,15 +42,17 @@ def compile(
     `edgeflow.backends.fixed_job.parse` reads it).
 
     Returns:
-        What ``design.json`` says of ``latency_cycles``, ``ii``, ``cost``, ``input_type``,
-        ``reuse_factors``, ``inexact``, ``notes``; and ``design``, its path in `output`.
+        What ``design.json`` says of ``top``, ``style``, ``latency_cycles``, ``ii``, ``cost``,
+        ``layers``, ``input_type``, ``reuse_factors``, ``inexact``, ``notes``; ``softmax`` (the
+        layer that is left to the host) and ``scale`` (of the outputs). ``result.json`` holds the
+        same.
 
     Raises:
         UnsupportedError: what no stream can compute.
     """
     progress(0, 3, "plan")
     network = Network.load(inputs["network"])
-    weights = dict(np.load(inputs["weights"], allow_pickle=False))
+    weights = read_weights(inputs["weights"])
     chosen = reuse.choices(
         network,
         reuse.Budget(**(params.get("budget") or {})),
@@ -58,9 +61,8 @@ def compile(
         params.get("multiplier") or "auto",
     )
     given = params.get("input_type")
-    planner = Planner(
-        network, weights, _x(inputs.get("golden")), chosen, parse(given) if given else None
-    )
+    x, y = golden_vectors(inputs.get("golden"))
+    planner = Planner(network, weights, x, chosen, given)
     planner.run()
     assert planner.source is not None
     assert planner.sink is not None
@@ -91,15 +93,23 @@ def compile(
         "output": _port("out", planner.sink),
         "layers": _layers(name, planner.stages),
         "cost": _total(planner.stages),
-        "input_type": str(planner.input_kind),
+        "input_type": None if planner.own_input else type_text(planner.input_kind),
         "reuse_factors": {layer: choice.to_json() for layer, choice in chosen.items()},
         "inexact": sorted(set(planner.inexact)),
-        "notes": _notes(chosen),
+        "notes": _notes(chosen, planner, network),
     }
     (output / "design.json").write_text(json.dumps(design, indent=1) + "\n")
+    kept = (
+        "top", "style", "latency_cycles", "ii", "cost", "layers", "input_type", "reuse_factors",
+        "inexact", "notes",
+    )  # fmt: skip
+    result = {key: design[key] for key in kept} | {
+        "softmax": _softmax(network),
+        "scale": float(np.abs(y).max(initial=0.0)) if y is not None else 1.0,
+    }
+    (output / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     progress(3, 3)
-    kept = ("latency_cycles", "ii", "cost", "input_type", "reuse_factors", "inexact", "notes")
-    return {"design": "design.json", **{key: design[key] for key in kept}}
+    return result
 
 
 def plan_schedule(
@@ -112,13 +122,6 @@ def plan_schedule(
         for queue in queues:
             queue.depth = max(LEAST_FIFO, 1 << counter_bits(queue.most))
     return stream_schedule_job.run(stages, source, sink)
-
-
-def _x(golden: Path | None) -> Any:
-    if golden is None:
-        return None
-    with np.load(golden / "golden.npz", allow_pickle=False) as found:
-        return found["x"]
 
 
 def _port(prefix: str, stream: Stream) -> dict[str, Any]:
@@ -166,12 +169,31 @@ def _total(stages: list[Stage]) -> dict[str, float]:
 
 
 def _summed(costs: list[dict[str, float]]) -> dict[str, float]:
-    keys = ("lut", "ff", "dsp", "ram_bits", "rom_bits")
+    keys = ("lut", "ff", "dsp", "bram_18k", "ram_bits", "rom_bits")
     return {key: round(sum(cost.get(key, 0.0) for cost in costs), 1) for key in keys}
 
 
-def _notes(chosen: dict[str, reuse.Choice]) -> list[str]:
-    return [
+def _softmax(network: Network) -> str | None:
+    """The final softmax, which the host computes."""
+    if network.logits is None:
+        return None
+    readers = network.consumers[network.logits]
+    return next((layer.name for layer in readers if layer.kind == "softmax"), None)
+
+
+def _notes(chosen: dict[str, reuse.Choice], planner: Planner, network: Network) -> list[str]:
+    found = []
+    if softmax := _softmax(network):
+        found.append(f"'{softmax}' (softmax) is left to the host; the logits come out")
+    if not planner.own_input:
+        assert planner.input_kind is not None
+        kind = type_text(planner.input_kind)
+        found.append(f"the input is taken as {kind}, which the model does not round")
+    if planner.inexact:
+        names = ", ".join(sorted(set(planner.inexact)))
+        found.append(f"computed otherwise than in the model: {names}")
+    found.append("a stream design is Verilog only: VHDL is written for the parallel styles")
+    return found + [
         f"layer '{name}': reuse factor {choice.asked} cannot be built; {choice.factor} is used"
         for name, choice in chosen.items()
         if choice.asked is not None and choice.asked != choice.factor

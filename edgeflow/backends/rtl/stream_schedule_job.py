@@ -14,7 +14,7 @@ from edgeflow.errors import UnsupportedError
 FRAMES = 6
 """Inferences that are run; the interval is that of the last two."""
 IDLE = 1 << 17
-"""Cycles without any beat moving that count as a deadlock, together with the engines' standstill."""
+"""Cycles without any beat moving that count as a deadlock."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def run(
     while taken < total:
         valid[first] = given < offered
         ready[last] = True
-        for stage, ins, outs in order:
+        for stage, _, outs in order:
             for at, flag in zip(outs, stage.valid, strict=True):
                 valid[at] = flag
         for stage, ins, outs in backward:

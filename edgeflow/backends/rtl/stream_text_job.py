@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import re
 
+from edgeflow.backends.rtl.names import VERILOG
 from edgeflow.backends.rtl.stream_stages_job import Stage, Stream
 
-RESERVED = frozenset(
-    "always and assign automatic begin buf case casex casez cell clk cmos config deassign default "
-    "defparam design disable edge else end endcase endconfig endfunction endgenerate endmodule "
-    "endprimitive endspecify endtable endtask event for force forever fork function generate "
-    "genvar highz0 highz1 if ifnone incdir include initial inout input instance integer join "
-    "large liblist library localparam macromodule medium module nand negedge nmos nor "
-    "noshowcancelled not notif0 notif1 or output parameter pmos posedge primitive pull0 pull1 "
-    "pulldown pullup pulsestyle_ondetect pulsestyle_onevent rcmos real realtime reg release "
-    "repeat rnmos rpmos rst rtran rtranif0 rtranif1 scalared showcancelled signed small specify "
-    "specparam strong0 strong1 supply0 supply1 table task time tran tranif0 tranif1 tri tri0 "
-    "tri1 triand trior trireg unsigned use uwire vectored wait wand weak0 weak1 while wire wor "
-    "xnor xor logic bit byte int shortint longint do return class new this".split()
-)
-"""Words that no Verilog or SystemVerilog name can be, and the top's own ports."""
+RESERVED = VERILOG | {"clk", "rst"}
+"""Words that no name can be, and the top's own ports."""
 
 
 def verilog_name(name: str, taken: set[str]) -> str:

@@ -1,0 +1,82 @@
+"""The jobs of the stream style, and the budget of a target that its reuse factors fit into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from edgeflow.backends.rtl import names, reuse
+from edgeflow.frontends.model import Model
+from edgeflow.jobs import Job
+from edgeflow.targets import Target
+
+LUT6: Final = ("zynq", "7-series", "artix", "kintex", "virtex", "ultrascale", "xc7", "xcup")
+"""Words in the architecture of a chip whose LUTs have 6 inputs."""
+LUT6_WORTH: Final = 1.6
+"""4-input LUTs that one of 6 inputs replaces (the usual ratio of a device's logic cells)."""
+BLOCKS: Final = {"bram_18k": 18432, "bram_4k": 4096}
+"""Bits of a memory block, parity bits included where the block has them."""
+
+
+def budget_of(target: Target) -> reuse.Budget:
+    """What a target has, from its resources; None where it does not say."""
+    lut = target.figure("resources", "lut")
+    dsp = target.figure("resources", "dsp")
+    blocks = {name: target.figure("resources", name) for name in BLOCKS}
+    known = [(name, figure) for name, figure in blocks.items() if figure is not None]
+    worth = LUT6_WORTH if any(word in target.architecture.lower() for word in LUT6) else 1.0
+    return reuse.Budget(
+        None if lut is None else lut.value * worth,
+        None if dsp is None else dsp.value,
+        float(sum(BLOCKS[name] * figure.value for name, figure in known)) if known else None,
+    )
+
+
+def compile_job(
+    model: Model,
+    target: Target,
+    options: Mapping[str, Any],
+    golden: Path | None,
+    name: str,
+) -> Job:
+    """The job that writes a streaming design (`stream_job.compile`).
+
+    ``options``: ``reuse_factor`` (``auto`` or a number), ``layers`` (by Network layer:
+    ``reuse_factor``), ``multiplier`` (``auto``, ``dsp``, ``lut``), ``input_type``; all optional.
+    """
+    inputs = {"network": model.path / "network.json", "weights": model.weights}
+    if golden is not None:
+        inputs["golden"] = golden
+    budget = budget_of(target)
+    return Job(
+        entry="edgeflow.backends.rtl.stream_job:compile",
+        toolchain="rtl",
+        title="compile to streaming RTL",
+        inputs=inputs,
+        params={
+            "name": names.legal(name),
+            "reuse_factor": options.get("reuse_factor") or "auto",
+            "layers": {key: dict(own) for key, own in (options.get("layers") or {}).items()},
+            "multiplier": options.get("multiplier") or "auto",
+            "input_type": options.get("input_type"),
+            "budget": {"lut": budget.lut, "dsp": budget.dsp, "ram_bits": budget.ram_bits},
+        },
+        imports=("numpy",),
+        timeout=1800,
+        label=target.name,
+    )
+
+
+def simulate_job(compiled: Path, golden: Path, *, softmax: bool, label: str = "") -> Job:
+    """The job that runs the design in Verilator on the golden inputs."""
+    return Job(
+        entry="edgeflow.backends.rtl.stream_verilator_job:simulate",
+        toolchain="rtl",
+        title="simulate the streaming RTL",
+        inputs={"compiled": compiled, "golden": golden},
+        params={"softmax": softmax},
+        imports=("numpy",),
+        timeout=3600,
+        label=label,
+    )
