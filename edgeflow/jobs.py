@@ -36,6 +36,8 @@ from edgeflow.jobclient import Server
 from edgeflow.store import ELSEWHERE, MANIFEST, Store, hash_json, hash_path
 
 PACKAGE = Path(__file__).parent
+LOG = "the job's log"
+"""A remedy that names it is told where it is kept."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Job:
 
     `inputs` name files or folders, `params` is JSON, `timeout` is in seconds, `title` is what the
     user sees. `label` tells apart jobs of one title (a target's name); neither is in the key.
+    `limits` are further parameters that bound the work and do not change what it makes (time,
+    memory): another limit does not do finished work again.
     """
 
     entry: str
@@ -54,6 +58,7 @@ class Job:
     imports: tuple[str, ...] = ()
     timeout: float = 3600
     label: str = ""
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -224,7 +229,7 @@ class Runner:
             "entry": job.entry,
             "imports": list(job.imports),
             "inputs": {name: str(path.absolute()) for name, path in job.inputs.items()},
-            "params": dict(job.params),
+            "params": {**job.params, **job.limits},
             "folder": str(folder),
             "package": _package(job.entry),
         }
@@ -239,6 +244,9 @@ class Runner:
         outcome = _read_json(folder / "outcome.json")
         if outcome is not None and "error" in outcome and failure in (None, "exit code 1"):
             error = from_json(outcome["error"])
+            if LOG in (error.remedy or ""):
+                where = f"{LOG} ({self.store.keep_log(key, log)})"
+                error.remedy = str(error.remedy).replace(LOG, where)
             if isinstance(error, JobError):
                 error.remedy = error.remedy or f"read the log: {self.store.keep_log(key, log)}"
             raise error

@@ -171,6 +171,8 @@ def run(
     wanted = aims(recipe, where)
     placing = Placing(output, projects, force)
     placing.check(placing.project(recipe.name, aim.name, aim.project) for aim in wanted)
+    if synthesise:
+        _check_tools(recipe, wanted)
     new = not output.exists()
     prepare(output)
     session = Session(recipe, runner, placing, synthesise)
@@ -302,10 +304,18 @@ def _check_all(network: Network, wanted: Iterable[Aim]) -> None:
     """Say what cannot work for every target, before hours of training."""
     found: list[str] = []
     for aim in wanted:
-        problems: list[Problem] = aim.backend.check(network, aim.target, aim.options)
+        later = methods.expected(network, aim.method, aim.compress)
+        problems: list[Problem] = aim.backend.check(later, aim.target, aim.options)
         found += [f"{aim.name} ({aim.backend.name}): {problem}" for problem in problems]
     if found:
         raise UnsupportedError("the model cannot be compiled as it is", details=found)
+
+
+def _check_tools(recipe: Recipe, wanted: Iterable[Aim]) -> None:
+    """Say which vendors' tools are missing, before any work."""
+    for aim in wanted:
+        if hasattr(aim.backend, "check_tools"):
+            aim.backend.check_tools(f"{recipe.name}-{aim.name}", aim.options)
 
 
 def _check_calibration(network: Network, wanted: Iterable[Aim]) -> None:
@@ -363,10 +373,13 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
     compiled = do(aim.backend.compile(request))
     result = dict(compiled.result)
     notes = [str(note) for note in result.get("notes", ())]
-    request, rounding = verifying.on_grid(request, result, do, data)
+    given = request
+    request, rounding = verifying.on_grid(given, result, do, data)
     synthesis = _further(session, aim, request, compiled, result, notes)
     simulations = [*aim.backend.simulate(request, compiled.path), *synthesis.simulations]
-    verified = verifying.simulate(request, simulations, do, data)
+    examine = verifying.examine_job(aim.backend, given, request)
+    verified = verifying.simulate(request, simulations, do, data, examine, rounding)
+    notes.extend(verified.notes)
     checks = list(verified.checks)
     deciding = [check for check in checks if check["deciding"]]
     estimates = aim.backend.estimate(
@@ -381,13 +394,15 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
         "accuracy_retrained": (
             record.accuracy(golden / "golden.npz", data) if retrained is not model else None
         ),
-        "verified": bool(deciding) and all(check["passed"] for check in deciding),
+        "verified": verified.passed,
         "verification": checks,
         "input_rounding": rounding,
+        "overflows": list(verified.overflows),
         "compress": {"method": aim.method, **aim.compress} if aim.method != "none" else None,
         "history": retrained.history if retrained is not model else {},
         "layers": record.layer_rows(retrained.network),
         "estimates": {name: figure.to_json() for name, figure in estimates.items()},
+        "vendor_synthesis": synthesis.report,
         "notes": notes,
         "error": None,
     }

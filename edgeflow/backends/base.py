@@ -81,13 +81,15 @@ class Synthesis:
     ``result`` is what they said; `Backend.estimate` finds it as ``result["synthesis"]``.
     ``artifacts`` are further files for the user, by kind (``bitstream``, ``saif``, …);
     ``simulations`` further ways to run what was made (a netlist), which are verified like the
-    others; ``notes`` are shown in the report.
+    others; ``notes`` are shown in the report. ``report`` is what the report shows of a vendor's
+    synthesis (`edgeflow.report.schema.VendorSynthesis`).
     """
 
     result: Mapping[str, Any]
     artifacts: Mapping[str, Path] = field(default_factory=dict)
     simulations: tuple[Simulation, ...] = ()
     notes: tuple[str, ...] = ()
+    report: Mapping[str, Any] | None = None
 
 
 Run = Callable[[Job], Finished]
@@ -107,6 +109,8 @@ class Backend(Protocol):
             the artifact not verified.
         ``ahead(request, compiled) -> Job | None``: a further compiler; its job's result is in
             `estimate`'s ``result["ahead"]``.
+        ``check_tools(name, options) -> None``: whether the vendor's tools are there, before any
+            work of a run with ``--synthesise``; raises ToolError. ``name`` is the request's.
         ``synthesise(request, compiled, run, asked) -> Synthesis | None``: run the tools behind it
             with ``run`` (a `Run`), one job after the other. ``asked``: whether the user wants a
             vendor's tools to run (``--synthesise``). A JobError or ToolchainError that it raises

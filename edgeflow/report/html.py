@@ -18,7 +18,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from edgeflow.report import figures, units
+from edgeflow.report import figures, units, vendor
 from edgeflow.report.verdict import verdict
 
 FOLDER = Path(__file__).parent
@@ -72,6 +72,9 @@ def _environment() -> Environment:
         "ordered": units.ordered,
         "link": _link,
         "number": _number,
+        "vendor_rows": vendor.rows,
+        "vendor_layers": vendor.layer_rows,
+        "vendor_columns": vendor.columns,
         "shape": _shape,
     }
     return environment

@@ -108,11 +108,37 @@ class Estimate(_Record):
 
 
 class Divergence(_Record):
-    """The first layer whose output differs, by how much, and the element (index) where."""
+    """The first layer whose output differs, by how much, and the element (index) where.
+
+    Where the design's arithmetic was examined: which of the layer's types (`role`) does it, `why`
+    (`low` and `high`: the values that it was given), the type that would not (`fix`), and that as
+    the backend's option (`remedy`).
+    """
 
     layer: str
     difference: Number | None = None
     index: int | list[int] | None = None
+    role: str | None = None
+    type: str | None = None
+    low: Number | None = None
+    high: Number | None = None
+    why: str | None = None
+    fix: str | None = None
+    remedy: str | None = None
+
+
+class Overflow(_Record):
+    """A type whose values wrap on the golden inputs; `fraction` of them. Else as a divergence."""
+
+    layer: str
+    role: str
+    type: str
+    low: Number
+    high: Number
+    fraction: Number
+    why: str
+    fix: str | None = None
+    remedy: str | None = None
 
 
 class Allowed(_Record):
@@ -191,6 +217,44 @@ class Deployment(_Record):
     explanation: str = ""
 
 
+class Comparison(_Record):
+    """One of our estimates beside what was synthesised; `ratio` is predicted over found."""
+
+    quantity: str
+    predicted: Estimate
+    found: Estimate
+    ratio: Number | None = None
+    within: bool
+
+
+class SynthesisedLayer(_Record):
+    """One layer by the vendor's tools: counts (``lut`` …), ``latency_cycles``, ``ii``."""
+
+    number: int
+    layer: str | None = None
+    module: str | None = None
+    hls: dict[str, Any] | None = None
+    logic: dict[str, Any] | None = None
+
+
+class VendorSynthesis(_Record):
+    """What a vendor's reports say (`edgeflow.synthesis.vendor_reports.gather`).
+
+    `hls`, `logic` and `system` have ``tool``, ``version``, ``file`` and counts. `comparison` is our
+    estimates' trial. `remarks` are what a reader must know.
+    """
+
+    top: str | None = None
+    part: str | None = None
+    hls: dict[str, Any] | None = None
+    logic: dict[str, Any] | None = None
+    system: dict[str, Any] | None = None
+    cosim: dict[str, Any] | None = None
+    layers: list[SynthesisedLayer] = []
+    comparison: list[Comparison] = []
+    remarks: list[str] = []
+
+
 class TargetRecord(_Record):
     """All about one target.
 
@@ -208,12 +272,14 @@ class TargetRecord(_Record):
     verified: bool
     verification: list[Verification] = []
     input_rounding: InputRounding | None = None
+    overflows: list[Overflow] = []
     compress: Compression | None = None
     history: Curves = {}
     layers: list[LayerRow] = []
     artifacts: dict[str, ArtifactPath]
     estimates: dict[str, Estimate]
     deployment: Deployment | None = None
+    vendor_synthesis: VendorSynthesis | None = None
     notes: list[str] = []
     error: str | None = None
 

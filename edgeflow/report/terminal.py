@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from edgeflow.report import units
+from edgeflow.report import units, vendor
 from edgeflow.report.verdict import verdict
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ def render(record: Record, console: Console) -> None:
     console.print(_results(record))
     if any(target["estimates"] for target in record["targets"].values()):
         _print_costs(record["targets"], console)
+    for name, target in record["targets"].items():
+        if target["vendor_synthesis"]:
+            vendor.render(target["vendor_synthesis"], console, name)
     for name, target in record["targets"].items():
         for line in _remarks(target):
             console.print(Text(f"{name}: {line}"))
@@ -122,7 +125,7 @@ def _results(record: Record) -> Table:
     from rich.text import Text
 
     metric = record["metric"] or "accuracy"
-    table = _table(f"{record['name']}: {metric.replace('_', ' ')}")
+    table = new_table(f"{record['name']}: {metric.replace('_', ' ')}")
     for header in ("target", "backend"):
         table.add_column(header, overflow="fold")
     for header in ("float", "retrained", "compiled"):
@@ -144,7 +147,7 @@ def _results(record: Record) -> Table:
 def _costs(targets: Record, reasons: _Reasons) -> Table:
     from rich.text import Text
 
-    table = _table("cost per inference, with 90 % bands")
+    table = new_table("cost per inference, with 90 % bands")
     table.add_column("target", overflow="fold")
     for header in ("latency", "power", "energy", "memory, logic"):
         table.add_column(header, min_width=13)
@@ -229,10 +232,14 @@ def _difference(one: Record) -> str:
             text += f" by {first['difference']:.3g}"
     if one["explanation"]:
         text += f": {one['explanation']}"
+    if first and first["why"]:
+        text += f". {first['why'][:1].upper()}{first['why'][1:]}"
+        text += f"; use {first['remedy']}" if first["remedy"] else ""
     return text
 
 
-def _table(title: str) -> Table:
+def new_table(title: str) -> Table:
+    """A plain table, readable without colour."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -9,7 +9,20 @@ NONE = "–"
 PREFIXES = dict(
     zip(range(-5, 6), ("f", "p", "n", "µ", "m", "", "k", "M", "G", "T", "P"), strict=True)
 )
-COUNTS = ("1", "", "MAC", "LUT", "FF", "DSP", "BRAM", "URAM", "cycles", "FLOP", "instructions")
+COUNTS = (
+    "1",
+    "",
+    "MAC",
+    "LUT",
+    "ALM",
+    "FF",
+    "DSP",
+    "BRAM",
+    "URAM",
+    "cycles",
+    "FLOP",
+    "instructions",
+)
 """Units of things that are counted: never fractions, so no prefixes below one."""
 
 QUANTITIES = {
@@ -30,20 +43,33 @@ QUANTITIES = {
     "dsp": "DSP blocks",
     "bram_18k": "Block RAMs (18 Kbit)",
     "uram": "UltraRAMs",
+    "alm": "ALMs",
+    "clock": "Clock reached",
     "latency_cycles": "Latency, cycles",
     "ii": "Initiation interval",
 }
 """The common quantities in the order in which they are shown, with their titles."""
 
+ENDINGS = {"_hls": "by HLS", "_board": "whole board design"}
+"""Further figures of one quantity: they stand behind it."""
+
 
 def title(quantity: str) -> str:
     """A quantity's name for people."""
+    for ending, words in ENDINGS.items():
+        if quantity.endswith(ending) and quantity.removesuffix(ending) in QUANTITIES:
+            return f"{QUANTITIES[quantity.removesuffix(ending)]}, {words}"
     return QUANTITIES.get(quantity) or quantity.replace("_", " ").capitalize()
 
 
 def ordered(names: Mapping[str, Any]) -> list[str]:
     """The quantities in the order in which they are shown, unknown ones last."""
-    rank = {name: place for place, name in enumerate(QUANTITIES)}
+    rank = {name: float(place) for place, name in enumerate(QUANTITIES)}
+    rank |= {
+        name + ending: rank[name] + (place + 1) / 10
+        for name in QUANTITIES
+        for place, ending in enumerate(ENDINGS)
+    }
     return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
 
 

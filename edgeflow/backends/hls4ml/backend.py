@@ -22,8 +22,6 @@ from edgeflow.network import Network
 from edgeflow.targets import Target
 
 TRACED = 16
-SYNTHESIS_TIMEOUT = 6 * 3600.0
-"""Seconds; synthesis of a large layer takes hours, this ends a hang."""
 
 
 class Hls4ml:
@@ -121,23 +119,27 @@ class Hls4ml:
     def synthesise(
         self, request: Request, compiled: Path, run: Run, asked: bool
     ) -> Synthesis | None:
-        """Run the vendor's tool on the project; None where none is on PATH, or nobody asked.
+        """Run the vendor's tools on the project; None where nobody asked.
 
-        The result is `synthesis.read_report`'s.
+        The result is `edgeflow.synthesis.vendor_reports.gather`'s.
+
+        Raises:
+            ToolError: a tool is missing, failed, or ran past a limit.
         """
-        command = synthesis.find_tool(request.options["compiler"])
-        if command is None or not asked:
+        if not asked:
             return None
-        job = Job(
-            entry="edgeflow.backends.hls4ml.synthesis_job:synthesise",
-            toolchain="keras",
-            title="synthesise",
-            inputs={"project": next((compiled / "project").iterdir())},
-            params={"command": command},
-            timeout=SYNTHESIS_TIMEOUT,
-            label=request.target.name,
-        )
-        return Synthesis(run(job).result)
+        project = next((compiled / "project").iterdir())
+        name = _top_name(request.options["project"] or request.name)
+        predicted = self.estimate(request.model.network, request.target, request.options)
+        return synthesis.synthesise(request, name, project, run, predicted)
+
+    def check_tools(self, name: str, options: Mapping[str, Any]) -> None:
+        """See that the vendor's tools are there, before any work.
+
+        Raises:
+            ToolError: naming those that were looked for and the way round.
+        """
+        synthesis.check(_top_name(options["project"] or name), options)
 
     def estimate(
         self,

@@ -9,13 +9,14 @@ from edgeflow.backends.hls4ml import reuse, room
 from edgeflow.estimate import energy, hls_latency
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
+from edgeflow.synthesis import vendor_estimates
 from edgeflow.targets import Target
 
 UNITS = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram_18k": "BRAM_18K", "uram": "URAM"}
-NEEDS = "needs a synthesis (compile --synthesise with the vendor's tool on PATH)"
-
-SPREAD = {"lut": 2.0, "ff": 2.0, "dsp": 1.1, "bram_18k": 1.3, "uram": 1.1}
-"""HLS reports against logic synthesis: LUTs and FFs are overestimated up to about twofold."""
+NEEDS = (
+    "needs a synthesis: compile --synthesise with the vendor's tool on PATH, or `edgeflow report "
+    "--from-synthesis`"
+)
 
 
 def estimates(
@@ -25,7 +26,7 @@ def estimates(
     report: Mapping[str, Any] | None,
     options: Mapping[str, Any],
 ) -> dict[str, Estimate]:
-    """The figures of one design; a synthesis report wins over the estimated latency.
+    """The figures of one design; what a synthesis says wins over what is estimated.
 
     Latency by `edgeflow.estimate.hls_latency`, power by `edgeflow.estimate.energy.fpga_power`.
     """
@@ -33,11 +34,9 @@ def estimates(
     found["model_size"] = Estimate.exact(
         network.totals.weight_bytes, "B", "model", "the weights, which lie in the bitstream"
     )
-    found |= (
-        from_report(report, clock_mhz)
-        if report
-        else _without_report(network, target, clock_mhz, options)
-    )
+    found |= _without_report(network, target, clock_mhz, options)
+    if report:
+        found = vendor_estimates.merge(found, vendor_estimates.estimates(report, clock_mhz))
     return found | energy.fpga_power(target, network, clock_mhz, found, found["latency"])
 
 
@@ -58,36 +57,3 @@ def _without_report(
         architecture=target.architecture,
         compiler=options["compiler"],
     )
-
-
-def from_report(report: Mapping[str, Any], clock_mhz: float | None) -> dict[str, Estimate]:
-    """The figures of an HLS report (`synthesis.read_report`)."""
-    source = f"HLS synthesis report {report.get('version') or ''}".strip()
-    found: dict[str, Estimate] = {}
-    for name, unit in UNITS.items():
-        value = report.get(name)
-        if value is None:
-            found[name] = unknown(unit, "the report does not say", "synthesised", source)
-        else:
-            spread = SPREAD[name]
-            found[name] = Estimate(value, value / spread, value, unit, "synthesised", source)
-    for name, unit in (("latency_cycles", "cycles"), ("ii", "cycles")):
-        pair = report.get(name)
-        found[name] = (
-            Estimate(pair[1], pair[0], pair[1], unit, "synthesised", source)
-            if pair
-            else unknown(unit, "the report calls it undefined", "synthesised", source)
-        )
-    target_ns = report.get("clock_target_ns") or (1000 / clock_mhz if clock_mhz else None)
-    reached = report.get("clock_ns")
-    if reached:
-        found["clock"] = Estimate.exact(1e9 / reached, "Hz", "synthesised", f"{source}, estimated")
-    pair = report.get("latency_cycles")
-    if pair and target_ns:
-        period = max(target_ns, reached or 0) * 1e-9
-        found["latency"] = Estimate(
-            pair[1] * period, pair[0] * period, pair[1] * period, "s", "synthesised", source
-        )
-    else:
-        found["latency"] = unknown("s", "the report gives no latency", "synthesised", source)
-    return found

@@ -101,3 +101,19 @@ class Options(BaseModel):
         None, pattern=r"^[A-Za-z0-9_-]{4,40}$", description="default: the target's chip"
     )
     project: Identifier | None = Field(None, description="name of the top function")
+    synthesis_steps: (
+        Annotated[
+            list[Literal["csim", "csynth", "cosim", "vsynth", "export", "bitstream"]],
+            Field(min_length=1),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="what --synthesise runs; default: csynth, and vsynth where Vivado is there",
+    )
+    synthesis_timeout: float = Field(
+        8, gt=0, le=240, description="hours, of all the steps of --synthesise together"
+    )
+    synthesis_memory_gb: float = Field(
+        64, gt=0, le=2048, description="GiB, of the vendor's tool and all that it starts"
+    )

@@ -1,105 +1,74 @@
-"""The vendor's HLS tools: which one is there, and what its report says. Standard library alone."""
+"""Synthesis of a written project by the vendor's tools, and what the reports say."""
 
 from __future__ import annotations
 
-import os
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
-from edgeflow.errors import ToolError
+from edgeflow.backends.base import Request, Run, Synthesis
+from edgeflow.estimate.quantity import Estimate
+from edgeflow.jobs import Job
+from edgeflow.synthesis import vendor_estimates, vendor_reports, vendor_tools
 
-TOOLS = {
-    "vitis": (
-        ("vitis-run", ("--mode", "hls", "--tcl", "build_prj.tcl")),
-        ("vitis_hls", ("-f", "build_prj.tcl")),
-    ),
-    "vivado": (("vivado_hls", ("-f", "build_prj.tcl")),),
+MARGIN = 120.0
+"""Seconds that the job has beyond the tools' own limit, to say how far they came."""
+
+ARTIFACTS = {
+    "reports": "synthesis_reports",
+    "hdl": "hdl",
+    "ip": "ip",
+    "bitstream": "bitstream",
 }
-"""The programs that synthesise a project, the newest first, and their arguments."""
-
-AREA = {
-    "LUT": "lut",
-    "FF": "ff",
-    "DSP": "dsp",
-    "DSP48E": "dsp",
-    "BRAM_18K": "bram_18k",
-    "URAM": "uram",
-}
+"""Folders of the job, and the kinds of artifacts that they are."""
 
 
-def find_tool(compiler: str) -> list[str] | None:
-    """The command that synthesises a project in the current folder; None without a tool."""
-    for program, arguments in TOOLS.get(compiler, ()):
-        if found := shutil.which(program):
-            return [found, *arguments]
-    return None
-
-
-def report_path(project: Path, name: str) -> Path:
-    """Where the tool leaves its report."""
-    return project / f"{name}_prj" / "solution1" / "syn" / "report" / f"{name}_csynth.xml"
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """What a ``csynth.xml`` says.
-
-    Returns:
-        ``version``, ``part``, ``clock_target_ns``, ``clock_ns`` (estimated),
-        ``latency_cycles`` and ``ii`` as [best, worst] or None where it depends on data, and counts
-        ``lut``, ``ff``, ``dsp``, ``bram_18k``, ``uram``, each with ``available_…``.
+def check(name: str, options: Mapping[str, Any]) -> None:
+    """See that the vendor's tools for these options are there.
 
     Raises:
-        ToolError: the file is missing or is no such report.
+        ToolError: naming those that were looked for and the way round.
     """
-    try:
-        if os.path.getsize(path) > 50_000_000:
-            raise ToolError("expected a report, found more than 50 MB", where=str(path))
-        root = ElementTree.parse(path).getroot()  # noqa: S314 - expat has no external entities
-    except (OSError, ElementTree.ParseError) as error:
-        raise ToolError(
-            f"cannot read the synthesis report: {error}",
-            where=str(path),
-            remedy="read the tool's log: it ended before its report",
-        ) from None
-
-    def text(place: str) -> str | None:
-        return root.findtext(place)
-
-    timing = "PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod"
-    overall = "PerformanceEstimates/SummaryOfOverallLatency"
-    found: dict[str, Any] = {
-        "version": text("ReportVersion/Version"),
-        "part": text("UserAssignments/Part"),
-        "clock_target_ns": _number(text("UserAssignments/TargetClockPeriod")),
-        "clock_ns": _number(text(timing)),
-        "latency_cycles": _pair(
-            text(f"{overall}/Best-caseLatency"), text(f"{overall}/Worst-caseLatency")
-        ),
-        "ii": _pair(text(f"{overall}/Interval-min"), text(f"{overall}/Interval-max")),
-    }
-    for group, prefix in (("Resources", ""), ("AvailableResources", "available_")):
-        for child in root.findall(f"AreaEstimates/{group}/*"):
-            if child.tag in AREA:
-                found[prefix + AREA[child.tag]] = _number(child.text)
-    if found["clock_ns"] is None or "lut" not in found:
-        raise ToolError(
-            "expected an HLS synthesis report, found other XML",
-            where=str(path),
-            remedy="read the tool's log: it ended before its report",
-        )
-    return found
+    vendor_tools.plan(options["compiler"], name, options["synthesis_steps"])
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None  # 'undef', '-', '~0'
-    return int(value) if value.is_integer() else value
+def synthesise(
+    request: Request, name: str, project: Path, run: Run, predicted: Mapping[str, Estimate]
+) -> Synthesis:
+    """Run the tools on a project and read their reports.
 
+    Args:
+        request: as the backend got it.
+        name: the top function.
+        project: the written project.
+        run: runs the job.
+        predicted: our estimates without a synthesis, to be judged by it.
 
-def _pair(low: str | None, high: str | None) -> list[float] | None:
-    pair = [_number(low), _number(high)]
-    return None if None in pair else [value for value in pair if value is not None]
+    Raises:
+        ToolError: a tool is missing, failed or ran past a limit.
+    """
+    options = request.options
+    plan = vendor_tools.plan(options["compiler"], name, options["synthesis_steps"])
+    left_out = plan.pop("left_out")
+    seconds = options["synthesis_timeout"] * 3600
+    job = Job(
+        entry="edgeflow.backends.hls4ml.synthesis_job:synthesise",
+        toolchain="keras",
+        title="synthesise",
+        inputs={"project": project},
+        params=plan,
+        limits={"timeout": seconds, "memory": options["synthesis_memory_gb"] * 2**30},
+        timeout=seconds + MARGIN,
+        label=request.target.name,
+    )
+    finished = run(job)
+    record = vendor_reports.gather(finished.path / "reports")
+    clock = options["clock_mhz"] or request.target.clock_mhz
+    rows = vendor_estimates.compare(predicted, vendor_estimates.estimates(record, clock))
+    notes = [f"not run: {text}" for text in left_out]
+    return Synthesis(
+        result=record,
+        artifacts={ARTIFACTS[kind]: finished.path / kind for kind in finished.result["kept"]},
+        notes=tuple(notes),
+        report={**record, "comparison": rows, "remarks": vendor_estimates.remarks(record)},
+    )

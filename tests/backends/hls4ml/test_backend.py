@@ -15,7 +15,6 @@ import pytest
 
 from edgeflow import verify
 from edgeflow.backends.base import Request
-from edgeflow.backends.hls4ml import synthesis
 from edgeflow.backends.hls4ml.backend import BACKEND
 from edgeflow.errors import ToolError
 from edgeflow.frontends.reference import reference_job
@@ -168,79 +167,36 @@ def test_no_compiler_is_one_clear_error(tmp_path, monkeypatch, runner):
     assert "install" in caught.value.remedy
 
 
-REPORT = """<?xml version="1.0" encoding="UTF-8"?>
-<profile>
-<ReportVersion><Version>2023.2</Version></ReportVersion>
-<UserAssignments><unit>ns</unit><ProductFamily>zynq</ProductFamily><Part>xc7z020-clg400-1</Part>
-<TopModelName>net</TopModelName><TargetClockPeriod>10.00</TargetClockPeriod>
-<ClockUncertainty>2.70</ClockUncertainty></UserAssignments>
-<PerformanceEstimates><SummaryOfTimingAnalysis><unit>ns</unit>
-<EstimatedClockPeriod>7.105</EstimatedClockPeriod></SummaryOfTimingAnalysis>
-<SummaryOfOverallLatency><unit>clock cycles</unit><Best-caseLatency>18</Best-caseLatency>
-<Average-caseLatency>18</Average-caseLatency><Worst-caseLatency>20</Worst-caseLatency>
-<Interval-min>1</Interval-min><Interval-max>1</Interval-max></SummaryOfOverallLatency>
-</PerformanceEstimates>
-<AreaEstimates><Resources><BRAM_18K>4</BRAM_18K><DSP>12</DSP><FF>1500</FF><LUT>8000</LUT>
-<URAM>0</URAM></Resources><AvailableResources><BRAM_18K>280</BRAM_18K><DSP>220</DSP>
-<FF>106400</FF><LUT>53200</LUT><URAM>0</URAM></AvailableResources></AreaEstimates>
-</profile>
-"""
-
-
-def fake_tool(folder: Path, name: str, body: str) -> None:
-    """A vendor's tool that only leaves a report."""
-    folder.mkdir()
-    (folder / "report.xml").write_text(REPORT)
-    tool = folder / name
-    tool.write_text(f"#!/bin/sh\n{body}\n")
-    tool.chmod(0o755)
-
-
 def test_synthesis_by_a_tool_on_path(runner, tmp_path, monkeypatch):
+    """Its figures win, HLS and logic synthesis apart; ours stand beside them."""
     request = request_for(runner, networks.mlp(), tmp_path, {}, 20)
     compiled = runner.run(BACKEND.compile(request))
-    assert BACKEND.synthesise(request, compiled.path, runner.run, True) is None
+    assert BACKEND.synthesise(request, compiled.path, runner.run, False) is None
+    samples = Path(__file__).parents[2] / "synthesis" / "vendor_samples.py"
     tools = tmp_path / "bin"
-    fake_tool(
-        tools,
-        "vitis-run",
-        'test "$4" = build_prj.tcl && test -f build_prj.tcl || exit 3\n'
-        "echo '***** C/RTL SYNTHESIS COMPLETED IN 0h0m1s *****'\n"
-        f"mkdir -p net_prj/solution1/syn/report && cp {tools}/report.xml "
-        "net_prj/solution1/syn/report/net_csynth.xml",
-    )
+    tools.mkdir()
+    for name in ("vitis-run", "vivado"):
+        (tools / name).write_text(
+            f"#!/bin/sh\ntest -f build_prj.tcl && {sys.executable} {samples} write . net "
+            "csynth vsynth\n"
+        )
+        (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    BACKEND.check_tools(request.name, request.options)
     made = BACKEND.synthesise(request, compiled.path, runner.run, True)
-    assert made is not None
-    report = made.result
-    assert report["lut"] == 8000
+    assert set(made.artifacts) == {"synthesis_reports", "hdl"}
+    assert [layer["layer"] for layer in made.report["layers"]] == ["fc1", "relu1", "fc2"]
+    assert {row["quantity"] for row in made.report["comparison"]} >= {"latency_cycles", "ii"}
     network = request.model.network
     found = BACKEND.estimate(
-        network, networks.PYNQ, request.options, compiled.path, {"synthesis": report}
+        network, networks.PYNQ, request.options, compiled.path, {"synthesis": made.result}
     )
-    assert (found["lut"].value, found["lut"].method) == (8000, "synthesised")
+    assert (found["lut"].value, found["lut"].method) == (3900, "synthesised")
+    assert "logic synthesis" in found["lut"].source
+    assert found["lut_hls"].value == 8000
     assert (found["latency_cycles"].low, found["latency_cycles"].value) == (18, 20)
     assert found["latency"].value == pytest.approx(200e-9)
     assert found["clock"].value == pytest.approx(1e9 / 7.105)
-
-
-def test_synthesis_that_fails_says_why(runner, tmp_path, monkeypatch):
-    request = request_for(runner, networks.mlp(), tmp_path, {}, 20)
-    compiled = runner.run(BACKEND.compile(request))
-    fake_tool(tmp_path / "bin", "vitis_hls", "echo 'ERROR: no licence for this part'; exit 1")
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    with pytest.raises(ToolError, match="vitis_hls failed with code 1") as caught:
-        BACKEND.synthesise(request, compiled.path, runner.run, True)
-    assert caught.value.details == ("ERROR: no licence for this part",)
-
-
-def test_a_report_that_is_none(tmp_path):
-    path = tmp_path / "csynth.xml"
-    with pytest.raises(ToolError, match="cannot read"):
-        synthesis.read_report(path)
-    path.write_text("<profile/>")
-    with pytest.raises(ToolError, match="expected an HLS synthesis report"):
-        synthesis.read_report(path)
 
 
 def test_estimates_without_synthesis():
