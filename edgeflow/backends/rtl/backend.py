@@ -9,7 +9,7 @@ from typing import Any
 
 from edgeflow import validation
 from edgeflow.backends.base import Problem, Request, Run, Simulation, Synthesis
-from edgeflow.backends.rtl import costs, names, rules, timing, tolerances
+from edgeflow.backends.rtl import build, costs, names, rules, stream, timing, tolerances
 from edgeflow.backends.rtl import options as recipe_options
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
@@ -49,6 +49,9 @@ class Rtl:
         if request.golden is not None:
             inputs["golden"] = request.golden
         style = rules.style(network, request.target, options)
+        if style == "stream":
+            name = options["top"] or request.name
+            return stream.compile_job(request.model, request.target, options, request.golden, name)
         levels = 0
         if style == "pipelined":
             wished = options["clock_mhz"] or request.target.clock_mhz
@@ -75,6 +78,13 @@ class Rtl:
         """Verilator on the golden inputs."""
         assert request.golden is not None
         record = json.loads((compiled / "result.json").read_text())
+        tolerance = tolerances.of_result(record)
+        if record["style"] == "stream":
+            job = stream.simulate_job(
+                compiled, request.golden, softmax=bool(record["softmax"]),
+                label=request.target.name,
+            )  # fmt: skip
+            return [Simulation("Verilator", job, tolerance)]
         return [
             Simulation(
                 runtime="Verilator",
@@ -88,16 +98,19 @@ class Rtl:
                     timeout=3600,
                     label=request.target.name,
                 ),
-                tolerance=tolerances.of_result(record),
+                tolerance=tolerance,
             )
         ]
 
     def synthesise(
         self, request: Request, compiled: Path, run: Run, asked: bool
     ) -> Synthesis | None:
-        """Open synthesis, and further as the option ``build`` says."""
-        del request, compiled, run, asked
-        return None
+        """Open synthesis, and further as the option ``build`` says (`build.synthesise`).
+
+        Raises:
+            UnsupportedError: the design does not fit the target.
+        """
+        return build.synthesise(request, compiled, run, asked)
 
     def estimate(
         self,

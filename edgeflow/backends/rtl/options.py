@@ -23,6 +23,16 @@ def _identifier(text: str) -> str:
 Identifier = Annotated[str, AfterValidator(_identifier)]
 
 
+class LayerOptions(BaseModel):
+    """Options of one layer, by the Network's name of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    reuse_factor: Annotated[int, Field(ge=1)] = Field(
+        description="stream: multiplications per multiplier"
+    )
+
+
 class Options(BaseModel):
     """Options of the backend."""
 
@@ -38,9 +48,11 @@ class Options(BaseModel):
     clock_mhz: float | None = Field(
         None, gt=0, le=2000, description="clock to pipeline for; default: the target's"
     )
-    reuse_factor: int | Literal["auto"] = Field(
-        "auto", description="stream: multiplications per multiplier"
+    reuse_factor: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto", description="stream: multiplications per multiplier; auto: what fits the target"
     )
+    layers: dict[str, LayerOptions] = Field(default_factory=dict, description="by layer name")
+    multiplier: Literal["auto", "dsp", "lut"] = Field("auto", description="stream: what multiplies")
     input_bits: int | None = Field(
         None, ge=1, le=24, description="bits of an input that the model does not round (12)"
     )
