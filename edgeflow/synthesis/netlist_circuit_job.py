@@ -246,8 +246,11 @@ class Circuit:
         self.table([source], 0b01 if inverted else 0b10, output, delay)
 
     def register(self, cell: Cell, clock: int, register: Register, falling: bool = False) -> None:
-        """Add a register that the given clock drives."""
+        """Add a register that the given clock drives; without a clock it keeps its first value."""
         self.drives(register.q)
+        if clock <= ONE:
+            self.table([], register.initial, register.q, "inner")
+            return
         self.clocks.append((clock, falling, cell.name))
         self.registers.append(register)
 
@@ -270,7 +273,7 @@ class Circuit:
         falling: bool = False,
     ) -> None:
         """Add a write port, unless it can never write."""
-        if all(net == ZERO for net in write.enables):
+        if clock <= ONE or all(net == ZERO for net in write.enables):
             return
         self.clocks.append((clock, falling, cell.name))
         self.writes.append(write)
