@@ -62,7 +62,7 @@ class Hls4ml:
             title="compile to HLS",
             inputs=_files(request),
             params={
-                "name": _top_name(options["project"] or request.name),
+                "name": synthesis.top_name(options["project"] or request.name),
                 "part": options["part"] or request.target.chip,
                 "clock_ns": _clock_ns(request.target, options),
                 "compiler": options["compiler"],
@@ -129,7 +129,7 @@ class Hls4ml:
         if not asked:
             return None
         project = next((compiled / "project").iterdir())
-        name = _top_name(request.options["project"] or request.name)
+        name = synthesis.top_name(request.options["project"] or request.name)
         predicted = self.estimate(request.model.network, request.target, request.options)
         return synthesis.synthesise(request, name, project, run, predicted)
 
@@ -139,7 +139,7 @@ class Hls4ml:
         Raises:
             ToolError: naming those that were looked for and the way round.
         """
-        synthesis.check(_top_name(options["project"] or name), options)
+        synthesis.check(synthesis.top_name(options["project"] or name), options)
 
     def estimate(
         self,
@@ -172,12 +172,6 @@ def _precision(request: Request) -> dict[str, Any]:
         **{name: options[name] for name in ("bits", "precision", "table_size")},
         "layers": _layers(request.model.network, options),
     }
-
-
-def _top_name(name: str) -> str:
-    """The top function's name: a C identifier."""
-    found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "model"
-    return found if found[0].isalpha() else f"net_{found}"
 
 
 def _device(target: Target, options: Mapping[str, Any]) -> list[Problem]:
