@@ -85,6 +85,8 @@ class Types:
     layers: Mapping[str, Mapping[str, Any]]
     ranges: Mapping[str, tuple[float, float]]
     table_size: int
+    compiler: str = "vitis"
+    softmax: str = "stable"
 
     def given(self, layer: str, role: str) -> Fixed | None:
         """The user's type for this role of this layer."""
@@ -138,10 +140,11 @@ class Drawing:
         inputs: list[str] | None = None,
         suffix: str = "",
         last: bool = True,
+        called: str | None = None,
         **attributes: Any,
     ) -> Emitted:
-        """Add an HLS layer; `last`: its output is the Network layer's own."""
-        name = c_name(layer.name + suffix, self.taken)
+        """Add an HLS layer; `last`: its output is the Network layer's own; `called`: its name."""
+        name = c_name(called or layer.name + suffix, self.taken)
         if inputs is None:
             inputs = [self.plan.place[source] for source in layer.inputs]
         made = Emitted(
@@ -186,7 +189,7 @@ class Drawing:
 
     def weight_type(self, layer: Layer, role: str, values: Array) -> Fixed:
         """The type of an array of weights."""
-        short = {"kernel": "weight", "offset": "bias"}.get(role, role)
+        short = {"kernel": "weight", "scale": "weight", "offset": "bias"}.get(role, role)
         if given := self.types.given(layer.name, short):
             return given
         own = of_quantizer(layer.weights[role].quantizer if role in layer.weights else None)
@@ -196,6 +199,17 @@ class Drawing:
             return found
         self.plan.inexact.append(f"{layer.name}/{role}")
         return self.types.default or of_values(values, self.types.bits).plain()
+
+    def widened(self, layer: Layer, kind: Fixed, suffix: str = "_wide") -> Emitted:
+        """The layer's input in another type."""
+        before = self.source(layer)
+        if before.result == kind:
+            return before
+        size = math.prod(int(dim or 1) for dim in layer.input_shapes[0])
+        return self.emit(
+            layer, "Activation", {"result": kind}, suffix=suffix, last=False,
+            activation="linear", n_in=size, trusted=True,
+        )  # fmt: skip
 
     def tables(self) -> dict[str, Fixed]:
         """The type of a function's table."""
