@@ -15,6 +15,7 @@ from edgeflow.backends.fixed_job import (
     rounded_to,
     spanning,
 )
+from edgeflow.backends.hls4ml.compilers import AC_TYPES
 from edgeflow.backends.hls4ml.plan_job import EXACT_WEIGHTS, Drawing
 from edgeflow.network import Layer
 
@@ -205,6 +206,9 @@ class Arithmetic(Drawing):
             full = Fixed(x.width + extra, x.integer, x.signed)
             if not power:
                 self.plan.inexact.append(layer.name)
+        before = self.source(layer)
+        if average and self.types.compiler in AC_TYPES:
+            before = self.widened(layer, full)  # these average in the input's own type
         types = {"accum": accum, "result": self.result(layer, full)}
         if not average and layer.quantizer is None:
             types["result"] = self.types.given(layer.name, "result") or full
@@ -214,7 +218,7 @@ class Arithmetic(Drawing):
             attributes["n_out"] = attributes.pop("out_width")
         word = "Average" if average else "Max"
         class_name = f"{'Global' if everywhere else ''}{word}Pooling{spatial}D"
-        made = self.emit(layer, class_name, types, **attributes)
+        made = self.emit(layer, class_name, types, inputs=[before.name], **attributes)
         if everywhere and len(layer.output_shape) > 1:
             self.emit(
                 layer,

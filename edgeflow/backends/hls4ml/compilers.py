@@ -15,6 +15,9 @@ XILINX = (LATENCY, RESOURCE, UNROLLED, DISTRIBUTED)
 AMD = r"(?i)xc"
 INTEL = r"(?i)(10[acm]|1s|5[acs]|ag|ep|arria|stratix|cyclone|agilex|max)"
 MICROCHIP = r"(?i)(mpf|m2|rt|pa5m)"
+AC_TYPES = ("quartus", "oneapi", "catapult")
+"""Compilers whose numbers are Siemens' ``ac_fixed``, and whose layers hls4ml wrote apart."""
+INTELS = ("quartus", "oneapi")
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,10 @@ def write(model: Any, folder: str, trace: bool) -> None:
     model.write()
     if by_hand:
         _record_streams(model, Path(folder, "firmware", f"{model.config.get_project_name()}.cpp"))
+    for name, kind in (("exp_table", "exp_table_t"), ("invert_table", "inv_table_t")):
+        for table in Path(folder).rglob(f"{name}.tb"):  # 8 bits after the point, whatever is given
+            text = table.read_text().replace("CONFIG_T::table_t", f"CONFIG_T::{kind}")
+            table.write_text(text)
     for cache in sorted(Path(folder).rglob("__pycache__")):  # copied out of hls4ml's wheel
         shutil.rmtree(cache)
     here = f"{Path(folder).resolve()}/"

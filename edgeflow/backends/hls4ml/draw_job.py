@@ -85,4 +85,7 @@ def types_of(params: dict[str, Any], golden: dict[str, Array], network: Network)
             high = max(ranges[user.name][1] for user in after)
             ranges[layer.name] = (-high, high)
     default = None if params["precision"] == "auto" else parse(params["precision"])
-    return Types(params["bits"], default, params["layers"], ranges, params["table_size"])
+    return Types(
+        params["bits"], default, params["layers"], ranges, params["table_size"],
+        params.get("compiler", "vitis"), params.get("softmax", "stable"),
+    )  # fmt: skip

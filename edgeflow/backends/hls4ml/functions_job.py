@@ -17,6 +17,7 @@ from edgeflow.backends.fixed_job import (
     rounded_to,
     spanning,
 )
+from edgeflow.backends.hls4ml.compilers import INTELS
 from edgeflow.backends.hls4ml.plan_job import Drawing, hls_type
 from edgeflow.network import Layer
 
@@ -184,6 +185,9 @@ class Functions(Drawing):
         """
         self.plan.inexact.append(layer.name)
         shape = [int(dim or 1) for dim in layer.output_shape]
+        if self.types.compiler in INTELS:
+            self._softmax_intel(layer, shape)
+            return
         address = int(math.log2(self.types.table_size))
         classes = shape[-1]
         whole = max(1, math.ceil(math.log2(classes + 1)))
@@ -210,4 +214,39 @@ class Functions(Drawing):
             exp_table_size=self.types.table_size,
             inv_table_size=self.types.table_size,
             inp_norm_t=hls_type(Fixed(address, reach, signed=False).rounded()),
+        )
+
+    def _softmax_intel(self, layer: Layer, shape: list[int]) -> None:
+        """As hls4ml writes it for Intel's tools.
+
+        Their tables are indexed by the top bits below the sign: of the difference to the largest
+        input, in the input's type, and of the sum, in that of the exponentials. hls4ml finds the
+        layer that the tables are for by its name.
+        """
+        address = int(math.log2(self.types.table_size))
+        whole = max(1, math.ceil(math.log2(shape[-1] + 1)))
+        x = self.source(layer).result
+        integer = x.integer + (not x.signed)
+        wide = Fixed(max(x.fraction + integer, address + 2), integer + 1)
+        before = self.widened(layer, wide, "_input")
+        given = of_quantizer(layer.quantizer) or self.types.given(layer.name, "result")
+        self.emit(
+            layer,
+            "Softmax",
+            {
+                "result": given or Fixed(self.types.bits, 2).rounded(),
+                "exp_table": Fixed(17 + whole, whole + 1).rounded(),
+                "inv_table": Fixed(18, 2).rounded(),
+            },
+            inputs=[before.name],
+            called="softmax",
+            activation="softmax",
+            axis=-1,
+            n_in=math.prod(shape),
+            n_outer=1,
+            n_inner=1,
+            implementation="stable",
+            table_size=self.types.table_size,
+            exp_table_size=self.types.table_size,
+            inv_table_size=self.types.table_size,
         )
