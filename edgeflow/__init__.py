@@ -1,7 +1,8 @@
 """edgeflow: from a trained neural network to FPGAs, edge devices and TPUs, verified.
 
 The functions `run`, `inspect`, `check`, `compile`, `estimate` and `deploy` are the commands of the
-same names; they are loaded when first used. What they raise is an `EdgeflowError`.
+same names, `read_synthesis` is ``report --from-synthesis``; they are loaded when first used. What
+they raise is an `EdgeflowError`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import sys
 from types import ModuleType
 
 __version__ = "0.1.0"
-__all__ = ["EdgeflowError", "check", "compile", "deploy", "estimate", "inspect", "run"]
+__all__ = [
+    "EdgeflowError", "check", "compile", "deploy", "estimate", "inspect", "read_synthesis", "run",
+]  # fmt: skip
 
 
 class _Library(ModuleType):

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from edgeflow.backends.base import Problem
     from edgeflow.network import Network
 
-__all__ = ["EdgeflowError", "check", "compile", "deploy", "estimate", "inspect", "run"]
+__all__ = [
+    "EdgeflowError", "check", "compile", "deploy", "estimate", "inspect", "read_synthesis", "run",
+]  # fmt: skip
 
 File = str | PathLike[str]
 
@@ -174,6 +176,27 @@ def deploy(folder: File, target: str, host: str, **settings: Any) -> dict[str, A
     from edgeflow.deploy.ssh import deploy as deploy_over_ssh
 
     return deploy_over_ssh(Path(folder), target, host, **settings)
+
+
+def read_synthesis(
+    reports: File, report: File | None = None, *, target: str | None = None
+) -> dict[str, Any]:
+    """Read a vendor's reports, made elsewhere, into a run's report, which is written anew.
+
+    Args:
+        reports: folder of a synthesised project, or of its reports.
+        report: folder of a run; None to look for one beside `reports`.
+        target: which of its targets; None for the one that it must be.
+
+    Returns:
+        what the vendor's reports say, as ``vendor_synthesis`` in the report.
+
+    Raises:
+        InputError: no or damaged reports, or those of another design.
+    """
+    from edgeflow.report.from_synthesis import read_back
+
+    return read_back(Path(reports), Path(report) if report is not None else None, target).synthesis
 
 
 @contextlib.contextmanager

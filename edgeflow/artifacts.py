@@ -1,8 +1,8 @@
 """Artifacts: from the store, which never changes, to the folders that the user sees.
 
-A project (a kind that ends in ``_project``) is a folder in which a user and a vendor's tool work
-on. A manifest of hashes in it (`MANIFEST`) tells later what of it is generated, what was edited,
-what was added, and what a tool left; nobody's work is overwritten unasked.
+A project (a kind such as ``hls_project`` or ``rtl_design``) is a folder in which a user and a
+vendor's tool work on. A manifest of hashes in it (`MANIFEST`) tells later what of it is generated,
+what was edited, what was added, and what a tool left; nobody's work is overwritten unasked.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ BY_TOOL = (
 
 def is_project(kind: str) -> bool:
     """Whether a kind of artifact is a project of its own, with its own place."""
-    return kind.endswith("_project")
+    return kind.endswith(("_project", "_design"))
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def test_files_and_folders_are_copied(made: Path, tmp_path: Path) -> None:
     assert (project(made, tmp_path) / "firmware" / "net.cpp").read_text() == "one"
 
 
-@pytest.mark.parametrize("kind", ["hls_project", "rtl_project"])
+@pytest.mark.parametrize("kind", ["hls_project", "rtl_project", "rtl_design"])
 def test_a_project_that_nobody_edited_is_replaced(made: Path, tmp_path: Path, kind: str) -> None:
     (made / MARK).unlink()  # an RTL project has none
     goal = project(made, tmp_path, kind=kind)

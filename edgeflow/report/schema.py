@@ -195,6 +195,42 @@ class InputRounding(_Record):
     accuracy: Number | None = None
 
 
+class TunedType(_Record):
+    """One type of a layer, before and after tuning."""
+
+    layer: str
+    role: str
+    before: str
+    after: str
+    macs: int = 0
+
+
+class TunedScore(_Record):
+    """A design's (or the model's) score on the inputs of the search, and on the golden ones.
+
+    `ebops`: bits of weight x bits of input, summed over the multiplications that are not by 0.
+    """
+
+    score: Number
+    test: Number
+    ebops: Number | None = None
+
+
+class Tuning(_Record):
+    """What tuning the types gave: the narrowest that keep the score that was `asked` for."""
+
+    metric: str
+    asked: Number
+    model: TunedScore
+    before: TunedScore
+    after: TunedScore
+    agreement: Number
+    steps: int
+    samples: int
+    rows: list[TunedType] = []
+    layers: dict[str, dict[str, str]] = {}
+
+
 class Compression(_Record):
     """How the model was retrained for this target."""
 
@@ -273,6 +309,7 @@ class TargetRecord(_Record):
     verification: list[Verification] = []
     input_rounding: InputRounding | None = None
     overflows: list[Overflow] = []
+    precision: Tuning | None = None
     compress: Compression | None = None
     history: Curves = {}
     layers: list[LayerRow] = []

@@ -65,6 +65,8 @@ def render(record: Record, console: Console) -> None:
         if target["vendor_synthesis"]:
             vendor.render(target["vendor_synthesis"], console, name)
     for name, target in record["targets"].items():
+        if target["precision"]:
+            console.print(_types(name, target["precision"]))
         for line in _remarks(target):
             console.print(Text(f"{name}: {line}"))
     if earlier := record["earlier_targets"]:
@@ -220,6 +222,27 @@ def _remarks(target: Record) -> list[str]:
             f"on {board['inputs']:,} inputs"
         )
     return lines
+
+
+def _types(name: str, tuned: Record) -> Table:
+    """The types that tuning found, beside those before."""
+    from rich.text import Text
+
+    table = new_table(f"types on {name}, tuned")
+    for header in ("layer", "of", "before", "after"):
+        table.add_column(header, overflow="fold")
+    for row in tuned["rows"]:
+        table.add_row(*(Text(str(row[key])) for key in ("layer", "role", "before", "after")))
+    before, after = tuned["before"], tuned["after"]
+    metric = tuned["metric"]
+    rows = [
+        (metric, f"{before['test']:.4f}", f"{after['test']:.4f} (asked {tuned['asked']:.4f})"),
+        ("EBOPs", f"{before['ebops']:,.0f}", f"{after['ebops']:,.0f}"),
+    ]
+    table.add_section()
+    for label, one, other in rows:
+        table.add_row(Text(label, style="bold"), "", one, other)
+    return table
 
 
 def _difference(one: Record) -> str:
