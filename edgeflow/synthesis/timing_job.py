@@ -44,16 +44,15 @@ SUFFIX: Final = re.compile(r"(_LC|_DFFLC|_LUT4LC|\$comb\d*|\$ff\d*|_SLICE|\$[A-Z
 
 
 def utilisation(raw: Mapping[str, Mapping[str, int]], family: str) -> dict[str, dict[str, int]]:
-    """``{resource: {used, available}}`` by our names; nextpnr's own where we have none.
+    """``{resource: {used, available}}`` by our names (its whole report is in ``nextpnr.json``).
 
-    Kinds of which nothing is used are left out, but for ours. A Gowin ALU takes the place of a
-    LUT, so it counts as one too.
+    A Gowin ALU takes the place of a LUT, so it counts as one too.
     """
     names = RESOURCES[family]
     found: dict[str, dict[str, int]] = {}
     for kind, numbers in raw.items():
-        if kind in names or numbers["used"]:
-            found[names.get(kind, kind)] = {
+        if kind in names:
+            found[names[kind]] = {
                 "used": int(numbers["used"]),
                 "available": int(numbers["available"]),
             }

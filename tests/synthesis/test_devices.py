@@ -10,7 +10,15 @@ from edgeflow import targets
 from edgeflow.errors import TargetError
 from edgeflow.synthesis import cells, devices
 
-OPEN = ("icebreaker", "icestick", "ice40-hx8k-b-evn", "ulx3s-25f", "ulx3s-85f", "tang-nano-9k")
+OPEN = (
+    "icebreaker",
+    "icestick",
+    "ice40-hx8k-b-evn",
+    "ulx3s-25f",
+    "ulx3s-85f",
+    "tang-nano-9k",
+    "tang-nano-20k",
+)
 
 
 @pytest.mark.parametrize(
