@@ -75,32 +75,37 @@ class Rtl:
         )
 
     def simulate(self, request: Request, compiled: Path) -> list[Simulation]:
-        """Verilator on the golden inputs."""
+        """Verilator on the golden inputs, which decides, and da4ml's own interpreter."""
         assert request.golden is not None
         record = json.loads((compiled / "result.json").read_text())
         tolerance = tolerances.of_result(record)
         if record["style"] == "stream":
-            job = stream.simulate_job(
+            streamed = stream.simulate_job(
                 compiled, request.golden, softmax=bool(record["softmax"]),
                 label=request.target.name,
             )  # fmt: skip
-            return [Simulation("Verilator", job, tolerance)]
-        return [
-            Simulation(
-                runtime="Verilator",
-                job=Job(
-                    entry="edgeflow.backends.rtl.verilator_job:simulate",
-                    toolchain="rtl",
-                    title="simulate the RTL",
-                    inputs={"compiled": compiled, "golden": request.golden},
-                    params={"softmax": bool(record["softmax"])},
-                    imports=("numpy",),
-                    timeout=3600,
-                    label=request.target.name,
-                ),
-                tolerance=tolerance,
+            return [Simulation("Verilator", streamed, tolerance)]
+
+        def job(entry: str, title: str) -> Job:
+            assert request.golden is not None
+            return Job(
+                entry=f"edgeflow.backends.rtl.{entry}",
+                toolchain="rtl",
+                title=title,
+                inputs={"compiled": compiled, "golden": request.golden},
+                params={"softmax": bool(record["softmax"])},
+                imports=("numpy", "da4ml.trace"),
+                timeout=3600,
+                label=request.target.name,
             )
-        ]
+
+        return [
+            Simulation("Verilator", job("verilator_job:simulate", "simulate the RTL"), tolerance),
+            Simulation(
+                "da4ml interpreter", job("job:interpret", "interpret the adder graph"), tolerance,
+                deciding=False,
+            ),
+        ]  # fmt: skip
 
     def synthesise(
         self, request: Request, compiled: Path, run: Run, asked: bool

@@ -74,6 +74,17 @@ def to_values(integers: Array, elements: Sequence[Mapping[str, Any]]) -> Array:
     return np.asarray(integers * np.array([2.0 ** -element["fraction"] for element in elements]))
 
 
+def save(output: Path, values: Array, softmax: bool) -> None:
+    """Write ``outputs.npz``; the softmax is the host's, in float32 as the models compute it."""
+    if not softmax:
+        np.savez(output / "outputs.npz", y=values.astype(np.float32))
+        return
+    logits = values.astype(np.float32)
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    y = powers / powers.sum(axis=-1, keepdims=True)
+    np.savez(output / "outputs.npz", y=y.astype(np.float32), logits=logits)
+
+
 def write(folder: Path, design: Mapping[str, Any], expected: tuple[Array, Array] | None) -> None:
     """Write ``testbench/`` (a Verilog test bench and its data) and ``README.md``.
 

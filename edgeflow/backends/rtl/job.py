@@ -24,6 +24,8 @@ from edgeflow.network import Network
 
 Array = np.ndarray[Any, Any]
 FORMAT = "edgeflow.design/1"
+GRAPH = "adder_graph.json"
+"""The adder graph in da4ml's own format."""
 
 
 def compile(
@@ -55,6 +57,7 @@ def compile(
     progress(2, 4, "write the sources")
     made = pipelined(traced.comb, params)
     design = write(made, traced, params, output)
+    traced.comb.save(output / GRAPH)
     progress(3, 4, "write the test bench")
     bench_job.write(output, design, expected(traced, design, x))
     result = {
@@ -72,6 +75,26 @@ def compile(
     (output / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     progress(4, 4)
     return result
+
+
+def interpret(
+    inputs: dict[str, Path],
+    params: dict[str, Any],
+    output: Path,
+    progress: Callable[..., None],  # noqa: ARG001 - every job takes it
+) -> dict[str, Any]:
+    """Run the adder graph in da4ml's interpreter on the golden inputs; as `verilator_job`."""
+    design = json.loads((inputs["compiled"] / "design.json").read_text())
+    with np.load(inputs["golden"] / "golden.npz", allow_pickle=False) as golden:
+        x = golden["x"]
+        shape = golden["logits" if "logits" in golden.files else "y"].shape
+    comb = CombLogic.load(inputs["compiled"] / GRAPH)
+    values = bench_job.to_values(
+        bench_job.to_integers(x, design["input"]), design["input"]["elements"]
+    )
+    y = comb.predict(np.ascontiguousarray(values), n_threads=1)
+    bench_job.save(output, y.reshape(shape), bool(params["softmax"]))
+    return {"runtime": "da4ml interpreter", "version": version(), "resolver": None}
 
 
 def read_weights(path: Path) -> dict[str, Array]:
@@ -103,7 +126,11 @@ def golden_vectors(folder: Path | None) -> tuple[Array | None, Array | None]:
 
 
 def build(
-    network: Network, weights: Mapping[str, Array], params: Mapping[str, Any], x: Array | None
+    network: Network,
+    weights: Mapping[str, Array],
+    params: Mapping[str, Any],
+    x: Array | None,
+    progress: Callable[..., None] = lambda *_: None,
 ) -> Traced:
     """Trace the Network with the job's parameters."""
     solver = Solver({**SOLVER, **(params.get("solver") or {})}, HWConfig(1, -1, -1))
@@ -111,7 +138,7 @@ def build(
     kind = None
     if entry_grid(network, context)[0] is None:
         kind = input_type_of(params.get("input_type"), params.get("input_bits"), x)
-    return trace(network, context, kind)
+    return trace(network, context, kind, progress)
 
 
 def expected(

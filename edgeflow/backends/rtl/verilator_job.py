@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.rtl.bench_job import to_integers, to_values
+from edgeflow.backends.rtl.bench_job import save, to_integers, to_values
 from edgeflow.errors import JobError, ToolchainError, ToolError
 
 Array = np.ndarray[Any, Any]
@@ -98,17 +98,6 @@ def simulate(
     save(output, values, bool(params["softmax"]))
     progress(3, 3)
     return {"runtime": "Verilator", "version": version(), "resolver": None}
-
-
-def save(output: Path, values: Array, softmax: bool) -> None:
-    """Write ``outputs.npz``; the softmax is the host's, in float32 as the models compute it."""
-    if not softmax:
-        np.savez(output / "outputs.npz", y=values.astype(np.float32))
-        return
-    logits = values.astype(np.float32)
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    y = powers / powers.sum(axis=-1, keepdims=True)
-    np.savez(output / "outputs.npz", y=y.astype(np.float32), logits=logits)
 
 
 def version() -> str:

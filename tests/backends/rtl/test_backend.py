@@ -1,0 +1,264 @@
+"""The rtl backend on small Networks: simulated RTL against Keras' own outputs, bit by bit."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeflow import verify
+from edgeflow.backends.base import Request
+from edgeflow.backends.rtl.backend import BACKEND
+from edgeflow.errors import ModelError, ToolError
+from edgeflow.frontends.model import Model
+from edgeflow.frontends.reference import reference_job
+from edgeflow.jobs import Runner
+from edgeflow.network import Quantizer
+from edgeflow.store import hash_path
+from edgeflow.targets import load
+
+spec = importlib.util.spec_from_file_location(
+    "rtl_networks", Path(__file__).parents[1] / "hls4ml" / "networks.py"
+)
+networks = importlib.util.module_from_spec(spec)
+sys.modules["rtl_networks"] = networks
+spec.loader.exec_module(networks)
+Draft, fixed = networks.Draft, networks.fixed
+
+TARGET = load("arty-a7-100t")
+
+
+def options(**given):
+    return BACKEND.options(given, "test")
+
+
+def golden(runner: Runner, model: Model, tmp: Path, count: int = 60, seed: int = 0) -> Path:
+    shape = model.network[model.network.inputs[0]].output_shape
+    x = np.random.default_rng(seed).normal(0, 1.5, (count, *shape)).astype(np.float32)
+    np.savez(tmp / "x.npz", x=x)
+    return runner.run(reference_job(model, tmp / "x.npz")).path
+
+
+def compiled(runner: Runner, draft, tmp: Path, **given):
+    model = draft.save(tmp / "model")
+    chosen = options(**given)
+    assert BACKEND.check(model.network, TARGET, chosen) == []
+    request = Request(model, TARGET, chosen, golden(runner, model, tmp), name="net")
+    return request, runner.run(BACKEND.compile(request))
+
+
+def compared(runner: Runner, request: Request, folder: Path, runtime: str):
+    simulation = next(s for s in BACKEND.simulate(request, folder) if s.runtime == runtime)
+    outcome = runner.run(simulation.job)
+    return verify.compare(request.golden, outcome.path, simulation.tolerance, request.model.network)
+
+
+def check(runner: Runner, draft, tmp: Path, runtime: str = "da4ml interpreter", **given):
+    request, finished = compiled(runner, draft, tmp, **given)
+    assert finished.result["inexact"] == []
+    found = compared(runner, request, finished.path, runtime)
+    assert found.equal == 1, found.explanation
+    assert found.passed
+    return finished
+
+
+def start(shape, bits=8, integer=2):
+    return Draft(shape).add("q", "quantize", quantizer=fixed(bits, integer))
+
+
+def mlp():
+    draft = start((12,))
+    draft.dense("fc1", 10, fixed(6, 0)).add("relu1", "relu", quantizer=fixed(5, 1, False))
+    return draft.dense("fc2", 4, fixed(6, 0)).add("out", "softmax")
+
+
+def cnn():
+    draft = start((6, 6, 2), 6, 1).conv("c1", 3, kernel=fixed(4, 0))
+    draft.add("r1", "relu", quantizer=fixed(4, 1, False))
+    draft.conv("c2", 3, padding="valid", stride=1, kernel=fixed(4, 0))
+    draft.add("r2", "relu", quantizer=fixed(4, 1, False)).pool("p")
+    return draft.flatten().dense("fc", 3, fixed(4, 0))
+
+
+def test_mlp_pipelined_in_verilator(runner, tmp_path):
+    done = check(runner, mlp(), tmp_path, "Verilator", clock_mhz=200.0)
+    design = json.loads((done.path / "design.json").read_text())
+    assert design["style"] == "pipelined"
+    assert design["latency_cycles"] >= 2
+    assert design["clock"] == "clk"
+    assert design["input"]["width"] == 12 * 8
+    assert [e["lsb"] for e in design["input"]["elements"]] == [8 * i for i in range(12)]
+    assert all((done.path / name).is_file() for name in design["files"]["vhdl"])
+    assert done.result["softmax"] == "out"
+
+
+def test_cnn_combinational_in_verilator(runner, tmp_path):
+    done = check(runner, cnn(), tmp_path, "Verilator", style="combinational")
+    assert done.result["latency_cycles"] == 0
+
+
+@pytest.mark.parametrize("wanted", [2, 4, 7])
+def test_a_latency_is_met(runner, tmp_path, wanted):
+    done = check(runner, mlp(), tmp_path, latency_cycles=wanted)
+    assert 2 <= done.result["latency_cycles"] <= wanted
+
+
+def test_a_faster_clock_takes_more_registers(runner, tmp_path):
+    slow = compiled(runner, mlp(), tmp_path, clock_mhz=40.0)[1].result
+    fast = compiled(runner, mlp(), tmp_path, clock_mhz=250.0)[1].result
+    assert fast["latency_cycles"] > slow["latency_cycles"]
+    assert fast["levels"]["stage"] < slow["levels"]["stage"]
+    assert fast["cost"]["ff"] > slow["cost"]["ff"]
+
+
+QUANTIZERS = {
+    "signed": fixed(5, 1),
+    "negative integer": fixed(4, -1),
+    "wide": fixed(10, 4),
+    "narrow": replace(fixed(4, 1), narrow=True),
+    "half up": replace(fixed(5, 1), rounding="RND"),
+    "down": replace(fixed(5, 1), rounding="TRN"),
+    "wrapping": replace(fixed(5, 1), overflow="WRAP", rounding="TRN"),
+    "unsigned": fixed(4, 1, False),
+    "affine": Quantizer("affine", 6, True, scale=(0.25,), zero_point=(0,)),
+    "zero point": Quantizer("affine", 6, True, scale=(0.25,), zero_point=(-8,)),
+    "by channel": Quantizer(
+        "affine", 5, True, scale=(0.25, 0.5, 0.125, 1.0), zero_point=(0,) * 4, axis=-1
+    ),
+    "binary": Quantizer("binary", 1, True, scale=(1.0,)),
+}
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_every_rounding(runner, tmp_path, name):
+    draft = (
+        start((4,)).dense("fc", 4, fixed(6, 1)).add("act", "quantize", quantizer=QUANTIZERS[name])
+    )
+    check(runner, draft.dense("out", 3, fixed(4, 0)), tmp_path)
+
+
+def test_bits_that_differ_between_elements(runner, tmp_path):
+    draft = start((5,)).dense("fc", 6, fixed(6, 1))
+    quantizer = Quantizer("fixed", 4.5, True, 1.0, rounding="RND", overflow="WRAP")
+    draft.add("act", "quantize", quantizer=quantizer)
+    draft.arrays |= {
+        "act/@signed": np.array([[1, 1, 1, 0, 1, 1]], np.float32),
+        "act/@integer": np.array([[1, 2, 0, 1, -1, 3]], np.float32),
+        "act/@fraction": np.array([[3, 2, 4, 2, 1, -1]], np.float32),
+    }
+    draft.arrays["act/@fraction"][0, 4] = 0  # no bits at all: always 0
+    check(runner, draft.dense("out", 3, fixed(4, 0)), tmp_path)
+
+
+def layers():
+    """Networks that each have one kind of layer more."""
+    act = fixed(5, 1)
+    yield (
+        "depthwise",
+        start((5, 5, 3), 5, 1).conv("d", 0, kernel=fixed(4, 0), kind="depthwise_conv"),
+    )
+    yield "conv1d stride", start((9, 2), 5, 1).conv("c", 3, stride=2, kernel=fixed(4, 0))
+    yield (
+        "average pool",
+        start((4, 4, 2), 5, 1).pool("p", "avg").add("a", "quantize", quantizer=act),
+    )
+    yield "max pool 1d", start((6, 2), 5, 1).pool("p", "max", 3)
+    yield "global", start((4, 4, 2), 5, 1).add("g", "global_avg_pool2d", (2,))
+    yield "global max", start((4, 2), 5, 1).add("g", "global_max_pool1d", (2,))
+    residual = start((6,), 5, 1).dense("a", 6, fixed(4, 0)).add("b", "quantize", quantizer=act)
+    residual.add("sum", "add", (6,), ("b", "q")).add("diff", "sub", (6,), ("sum", "b"))
+    residual.add("prod", "mul", (6,), ("diff", "b")).add("top", "maximum", (6,), ("prod", "q"))
+    yield "merges", residual.add("cat", "concat", (12,), ("top", "sum"), axis=-1)
+    yield "leaky", start((6,), 5, 1).add("l", "leaky_relu", negative_slope=0.25)
+    yield "bounded", start((6,), 6, 3).add("r", "relu", max_value=6.0)
+    yield "relu", start((6,), 6, 3).add("r", "relu")
+    scale = {"scale": np.array([0.5, -1.25, 2.0]), "offset": np.array([0.25, 0.0, -1.0])}
+    yield "scale", start((4, 3), 5, 1).add("s", "scale", weights=scale)
+    yield "tanh", start((4,), 6, 2).add("t", "tanh", quantizer=fixed(6, 0))
+    yield "sigmoid", start((4,), 6, 2).add("t", "sigmoid", quantizer=fixed(5, 0, False))
+    moved = start((3, 4), 5, 1).add("t", "transpose", (4, 3), dims=[2, 1])
+    yield "moved", moved.add("r", "reshape", (2, 6)).flatten().dense("d", 2, fixed(3, 0))
+    padded = start((3, 3, 2), 5, 1).add("p", "pad", (5, 6, 2), padding=[[1, 1], [1, 2], [0, 0]])
+    padded.add("c", "crop", (4, 5, 2), cropping=[[0, 1], [1, 0], [0, 0]])
+    yield "padded", padded.add("u", "upsample", (8, 10, 2), size=[2, 2], interpolation="nearest")
+
+
+@pytest.mark.parametrize("draft", [pytest.param(d, id=name) for name, d in layers()])
+def test_every_layer(runner, tmp_path, draft):
+    check(runner, draft, tmp_path)
+
+
+def test_the_test_bench_passes_and_fails(runner, tmp_path):
+    """The written bench, in Verilator's own event loop; one wrong bit makes it fail."""
+    import shutil
+
+    from edgeflow import toolchains
+
+    done = compiled(runner, mlp(), tmp_path, clock_mhz=150.0)[1]
+    python = toolchains.get("rtl").interpreter
+    folder = tmp_path / "design"
+    shutil.copytree(done.path, folder)
+    bench = folder / "testbench"
+    sources = [str(p) for p in sorted((folder / "verilog").glob("*.v"))]
+    command = [
+        str(python.parent / "verilator-cli"), "--binary", "--timing", "-Wno-fatal", "-CFLAGS",
+        "-O0", "--top-module", "testbench", "testbench.v", *sources,
+    ]  # fmt: skip
+    made = subprocess.run(command, cwd=bench, capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        pytest.skip(f"this Verilator's make files do not build: {made.stderr[-200:]}")
+    ran = subprocess.run(
+        ["./obj_dir/Vtestbench"], cwd=bench, capture_output=True, text=True, check=False
+    )
+    assert "PASS" in ran.stdout
+    rows = (bench / "outputs.hex").read_text().split()
+    rows[3] = f"{int(rows[3], 16) ^ 1:0{len(rows[3])}x}"
+    (bench / "outputs.hex").write_text("\n".join(rows))
+    ran = subprocess.run(
+        ["./obj_dir/Vtestbench"], cwd=bench, capture_output=True, text=True, check=False
+    )
+    assert "FAIL" in ran.stdout
+
+
+def test_the_same_bytes_again(runner, tmp_path):
+    """Two runs in two stores give the same folder."""
+    from edgeflow.store import Store
+
+    first = compiled(runner, cnn(), tmp_path)[1]
+    with Runner(Store(tmp_path / "other")) as other:
+        second = compiled(other, cnn(), tmp_path)[1]
+    assert not second.cached
+    assert hash_path(first.path) == hash_path(second.path)
+
+
+def test_nan_weights_are_refused(runner, tmp_path):
+    draft = mlp()
+    draft.arrays["fc1/kernel"][0, 0] = np.nan
+    model = draft.save(tmp_path / "model")
+    request = Request(model, TARGET, options(), name="net")
+    with pytest.raises(ModelError) as caught:
+        runner.run(BACKEND.compile(request))
+    assert "layer 'fc1': kernel" in str(caught.value)
+
+
+def test_a_missing_compiler_is_named(tmp_path, monkeypatch, runner):
+    from edgeflow.store import Store
+
+    request, finished = compiled(runner, mlp(), tmp_path)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with Runner(Store(tmp_path / "fresh")) as fresh, pytest.raises(ToolError, match="no-such"):
+        fresh.run(BACKEND.simulate(request, finished.path)[0].job)
+
+
+def test_names_that_are_keywords(runner, tmp_path):
+    request, _ = compiled(runner, mlp(), tmp_path)
+    done = runner.run(BACKEND.compile(replace(request, name="9 entity--module")))
+    assert done.result["top"] == "net_9_entity_module"
+    done = runner.run(BACKEND.compile(replace(request, name="Signal")))
+    assert done.result["top"] == "Signal_top"
