@@ -37,7 +37,9 @@ class Arithmetic(Drawing):
         kernel = self.array(layer, "kernel")
         assert kernel is not None
         bias = self.array(layer, "bias")
-        depthwise = layer.kind.startswith("depthwise")
+        kernel, full_kernel = self._spread(layer, kernel)
+        depthwise = layer.kind.startswith("depthwise") and not full_kernel
+        class_name = CLASSES[layer.kind].removeprefix("Depthwise" if full_kernel else "-")
         last, owner = layer, layer
         norm = self._foldable_norm(layer)
         if norm is not None:
@@ -65,12 +67,12 @@ class Arithmetic(Drawing):
         data: dict[str, Any] = {"depthwise_data" if depthwise else "weight_data": kernel}
         emitted = self.emit(
             layer,
-            CLASSES[layer.kind],
+            class_name,
             types,
             **data,
             bias_data=bias,
             use_bias=bias is not None,
-            **self._geometry(layer, kernel),
+            **self._geometry(layer, kernel, depthwise),
         )
         if norm is not None:
             self.plan.place[norm.name] = emitted.name
@@ -110,12 +112,44 @@ class Arithmetic(Drawing):
         low = (np.minimum(rows * x.high, rows * x.low)).sum(axis=0) + offset
         return spanning(float(low.min()), float(high.max()), fraction)
 
-    def _geometry(self, layer: Layer, kernel: Array) -> dict[str, Any]:
+    def _spread(self, layer: Layer, kernel: Array) -> tuple[Array, bool]:
+        """The kernel that hls4ml can compute with: zeros between the steps of a dilated window;
+        one row per channel where groups (or a depth multiplier) make each filter see some only.
+
+        The second says whether it sees all channels, which a depthwise kernel does not.
+        """
+        if layer.kind == "dense":
+            return kernel, True
+        rank = kernel.ndim - 2
+        rates = _tuple(layer.attributes.get("dilation_rate") or 1, rank)
+        if any(rate > 1 for rate in rates):
+            sizes = [(n - 1) * rate + 1 for n, rate in zip(kernel.shape, rates, strict=False)]
+            wide = np.zeros((*sizes, *kernel.shape[-2:]))
+            wide[tuple(slice(None, None, rate) for rate in rates)] = kernel
+            kernel = wide
+        if layer.kind.startswith("depthwise"):
+            if kernel.shape[-1] == 1 and self.types.compiler not in AC_TYPES:
+                return kernel, False
+            groups, (channels, many) = kernel.shape[-2], kernel.shape[-2:]
+            kernel = kernel.reshape(*kernel.shape[:rank], 1, channels * many)
+        else:
+            groups = int(layer.attributes.get("groups") or 1)
+        if groups > 1:
+            inside, outside = kernel.shape[-2], kernel.shape[-1] // groups
+            wide = np.zeros((*kernel.shape[:rank], inside * groups, kernel.shape[-1]))
+            for group in range(groups):
+                rows = slice(group * inside, (group + 1) * inside)
+                columns = slice(group * outside, (group + 1) * outside)
+                wide[..., rows, columns] = kernel[..., columns]
+            kernel = wide
+        return kernel, True
+
+    def _geometry(self, layer: Layer, kernel: Array, depthwise: bool) -> dict[str, Any]:
         shape, out = layer.input_shapes[0], layer.output_shape
         if layer.kind == "dense":
             return {"n_in": kernel.shape[0], "n_out": kernel.shape[1]}
         found: dict[str, Any] = {"n_chan": shape[-1], "n_filt": out[-1]}
-        if layer.kind.startswith("depthwise"):
+        if depthwise:
             found["depth_multiplier"] = kernel.shape[-1]
         return found | window(layer, kernel.shape[: len(shape) - 1], "filt")
 
@@ -165,6 +199,19 @@ class Arithmetic(Drawing):
                     activation="linear", n_in=size, trusted=True,
                 )  # fmt: skip
         self.plan.inexact.append(f"{layer.name}/step")
+
+    def mirrored(self, layer: Layer, top: float, kind: Fixed, suffix: str, last: bool) -> None:
+        """top - x, of the HLS layer that computes the layer so far."""
+        size = math.prod(int(dim or 1) for dim in layer.output_shape)
+        channels = int(layer.output_shape[-1] or 1)
+        self.emit(
+            layer, "BatchNormalization",
+            {"scale": Fixed(1, 1), "bias": of_values(np.array([top]), 32).plain(), "result": kind},
+            inputs=[self.plan.place[layer.name]], suffix=suffix, n_in=size, n_out=size,
+            n_filt=-1 if len(layer.output_shape) == 1 else layer.output_shape[-1],
+            use_gamma=True, use_beta=True, scale_data=-np.ones(channels),
+            bias_data=np.full(channels, top), last=last,
+        )  # fmt: skip
 
     def _affine(self, layer: Layer, scale: Array, shift: Array) -> None:
         scale_t = self.weight_type(layer, "scale", scale)

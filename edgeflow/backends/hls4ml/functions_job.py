@@ -39,7 +39,7 @@ TABLES = {
 class Functions(Drawing):
     """Methods by family of layers."""
 
-    def relu(self, layer: Layer) -> None:
+    def clipped(self, layer: Layer) -> None:
         """max(x, 0)."""
         x = self.source(layer).result
         full = spanning(0, max(x.high, x.lsb), x.fraction)

@@ -12,10 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.fixed_job import Fixed, exact, fitting, of_quantizer, spanning
+from edgeflow.backends.fixed_job import (
+    Fixed,
+    exact,
+    fitting,
+    of_quantizer,
+    rounded_to,
+    spanning,
+)
 from edgeflow.backends.hls4ml.arithmetic_job import CLASSES, Arithmetic, pair_of
 from edgeflow.backends.hls4ml.functions_job import PARAMETERS, TABLES, Functions
-from edgeflow.backends.hls4ml.plan_job import Plan
+from edgeflow.backends.hls4ml.plan_job import EXACT_WEIGHTS, Plan
 from edgeflow.errors import UnsupportedError
 from edgeflow.network import Layer
 
@@ -92,6 +99,36 @@ class Translator(Arithmetic, Functions):
             kind = self.types.default or Fixed(self.types.bits, 8).rounded()
         shape = [int(dim or 1) for dim in layer.output_shape]
         self.emit(layer, "InputLayer", {"result": kind}, inputs=[], input_shape=shape)
+
+    def relu(self, layer: Layer) -> None:
+        """max(x, 0), below an upper bound where there is one: top - max(top - max(x, 0), 0)."""
+        top = layer.attributes.get("max_value")
+        x = self.source(layer).result
+        quantizer = layer.quantizer
+        saturates = quantizer is not None and quantizer.integer is not None
+        if saturates and quantizer is not None and 2.0 ** (quantizer.integer or 0) <= (top or 0):
+            top = None  # its type stops below the bound
+        if top is None or x.high <= top:
+            self.clipped(layer)
+            return
+        top_t = exact(np.array([float(top)]), EXACT_WEIGHTS)
+        if top_t is None:
+            self.plan.inexact.append(layer.name)
+            top_t = fitting(0.0, float(top), EXACT_WEIGHTS)
+        top = float(rounded_to(np.array([float(top)]), top_t)[0])
+        fraction = max(x.fraction, top_t.fraction)
+        size = layer.output_size
+        positive = spanning(0, max(x.high, x.lsb), x.fraction)
+        self.emit(
+            layer, "Activation", {"result": positive}, activation="relu", n_in=size, trusted=True
+        )
+        self.mirrored(layer, top, spanning(top - x.high, top, fraction), "_below", True)
+        self.emit(
+            layer, "Activation", {"result": spanning(0, top, fraction)},
+            inputs=[self.plan.place[layer.name]], suffix="_room",
+            activation="relu", n_in=size, trusted=True,
+        )  # fmt: skip
+        self.mirrored(layer, top, self.result(layer, spanning(0, top, fraction)), "_bound", True)
 
     def reshape(self, layer: Layer) -> None:
         """Flatten and reshape: the same values in the same order."""

@@ -47,8 +47,17 @@ class Choice:
 
 
 def products(layer: Layer) -> tuple[int, int]:
-    """n_in and n_out of the layer's matrix product."""
-    kernel = layer.weights["kernel"].shape
+    """n_in and n_out of the layer's matrix product.
+
+    A dilated window, and the channels that a group does not see, are zeros in the project.
+    """
+    kernel = list(layer.weights["kernel"].shape)
+    if layer.kind.startswith("conv"):
+        rates = layer.attributes.get("dilation_rate") or 1
+        rank = len(kernel) - 2
+        rates = rates if isinstance(rates, (list, tuple)) else [rates] * rank
+        kernel[:rank] = [(n - 1) * int(r) + 1 for n, r in zip(kernel, rates, strict=False)]
+        kernel[-2] *= int(layer.attributes.get("groups") or 1)
     return math.prod(kernel[:-1]), kernel[-1]
 
 

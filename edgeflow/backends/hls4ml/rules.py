@@ -63,25 +63,6 @@ class Rule:
     interfaces: tuple[str, ...] = BOTH
 
 
-def _ones(value: Any) -> bool:
-    return all(int(v) == 1 for v in (value if isinstance(value, (list, tuple)) else [value]))
-
-
-def _dilation(layer: Layer, _: Network) -> str | None:
-    rate = layer.attributes.get("dilation_rate", 1)
-    return None if _ones(rate) else f"dilation rate {rate}"
-
-
-def _groups(layer: Layer, _: Network) -> str | None:
-    groups = layer.attributes.get("groups") or 1
-    return None if groups == 1 else f"{groups} groups"
-
-
-def _multiplier(layer: Layer, _: Network) -> str | None:
-    many = layer.weights["kernel"].shape[-1] if "kernel" in layer.weights else 1
-    return None if many == 1 else f"depth multiplier {many}"
-
-
 def _padded(layer: Layer) -> bool:
     if layer.attributes.get("padding", "valid") == "valid":
         return False
@@ -111,17 +92,6 @@ def _pool_padding(layer: Layer, _: Network) -> str | None:
 def _pool_strides(layer: Layer, _: Network) -> str | None:
     size, strides = _sizes(layer, len(layer.input_shapes[0]) - 1)
     return None if size == strides else f"window {size} with strides {strides}"
-
-
-def _bound(layer: Layer, _: Network) -> str | None:
-    top = layer.attributes.get("max_value")
-    if top is None:
-        return None
-    quantizer = layer.quantizer
-    reach = None
-    if quantizer is not None and quantizer.integer is not None:
-        reach = 2.0**quantizer.integer
-    return None if reach is not None and reach <= top else f"an upper bound of {top:g}"
 
 
 def _shapes(layer: Layer, _: Network) -> str | None:
@@ -210,12 +180,6 @@ def _quantizer(layer: Layer, _: Network) -> str | None:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("dilation rate 1", CONVOLUTIONS, _dilation, "retrain without dilation"),
-    Rule("one group", ("conv1d", "conv2d"), _groups, "use a depthwise and a 1x1 convolution"),
-    Rule(
-        "depth multiplier 1", ("depthwise_conv1d", "depthwise_conv2d"), _multiplier,
-        "widen the convolution before, and use multiplier 1",
-    ),
     Rule(
         "no padding of pooling windows", POOLS, _pool_padding,
         "pad the model's input, use padding 'valid', or io: parallel", ("stream",),
@@ -223,10 +187,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "pooling windows side by side", POOLS, _pool_strides,
         "set strides to pool_size, or io: parallel", ("stream",),
-    ),
-    Rule(
-        "relu without an upper bound", ("relu",), _bound,
-        "retrain with a quantised relu of 2 or 3 integer bits, which saturates",
     ),
     Rule(
         "inputs of one shape", ("add", "sub", "mul", "average", "maximum", "minimum"), _shapes,
