@@ -68,9 +68,10 @@ def read_back(reports: Path, report: Path | None = None, target: str | None = No
     entry = whole["targets"][chosen]
     remarks = vendor_estimates.remarks(record) + _edits(reports)
     remarks += _other_project(reports, _project(entry, folder))
-    before, predicted = _known(entry)
-    after = vendor_estimates.estimates(record, _clock(entry, chosen))
-    rows = vendor_estimates.compare(predicted, after)
+    clock = _clock(entry, chosen)
+    before = _known(entry, clock)
+    after = vendor_estimates.estimates(record, clock)
+    rows = vendor_estimates.compare(before, after)
     merged = vendor_estimates.merge(before, after)
     merged |= _power(entry, chosen, merged)
     entry["estimates"] = {name: merged[name].to_json() for name in units.ordered(merged)}
@@ -208,18 +209,19 @@ def _clock(entry: Mapping[str, Any], name: str) -> float | None:
     return float(given) if given else None
 
 
-def _known(entry: Mapping[str, Any]) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
-    """The target's estimates, and those of them (or of an earlier reading) that were predicted."""
+def _known(entry: Mapping[str, Any], clock_mhz: float | None) -> dict[str, Estimate]:
+    """The target's estimates as they were before a vendor's reports were read into it."""
     now = {
         quantity: Estimate.from_json(_plain(one))
         for quantity, one in entry["estimates"].items()
         if not quantity.endswith(("_hls", "_board"))
     }
-    predicted = dict(now)
-    for row in (entry["vendor_synthesis"] or {}).get("comparison", ()):
-        predicted[row["quantity"]] = Estimate.from_json(_plain(row["predicted"]))
-        now[row["quantity"]] = predicted[row["quantity"]]
-    return now, predicted
+    if earlier := entry["vendor_synthesis"]:
+        said = vendor_estimates.estimates(earlier, clock_mhz)
+        now = {quantity: one for quantity, one in now.items() if said.get(quantity) != one}
+        for row in earlier["comparison"]:
+            now[row["quantity"]] = Estimate.from_json(_plain(row["predicted"]))
+    return now
 
 
 def _plain(one: Mapping[str, Any]) -> dict[str, Any]:
