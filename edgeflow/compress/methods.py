@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from edgeflow import validation
 from edgeflow.errors import RecipeError
 from edgeflow.frontends.model import Model
 from edgeflow.jobs import Job
+from edgeflow.network import Network
 
 
 class _Training(BaseModel):
@@ -126,6 +128,28 @@ def options(method: str, given: Mapping[str, Any], where: str = "compress") -> d
             where=where,
         )
     return validation.options(OPTIONS[method], given, where, exclude_none=True)
+
+
+def expected(network: Network, method: str, options: Mapping[str, Any]) -> Network:
+    """The Network that retraining will leave, as far as its kernels' bits go: for checks before it.
+
+    A layer's own bits go before the method's; bits that are learnt count as 8.
+    """
+    if method == "none":
+        return network
+    layers = []
+    for layer in network:
+        own = (options.get("layers") or {}).get(layer.name) or {}
+        bits = own.get("weight_bits") or own.get("bits") or options.get("weight_bits")
+        bits = bits or options["bits"]
+        weights = {
+            role: replace(weight, bits=8 if bits == "auto" else bits)
+            if role.endswith("kernel") and weight.bits >= 32
+            else weight
+            for role, weight in layer.weights.items()
+        }
+        layers.append(replace(layer, weights=weights))
+    return network.with_layers(tuple(layers))
 
 
 def job(

@@ -165,14 +165,33 @@ def pipelined(comb: CombLogic, params: Mapping[str, Any]) -> CombLogic | Pipelin
     if wanted == 0:
         return comb
     if wanted is None:
-        return to_pipeline(comb, float(levels), retiming=True, verbose=False)
+        return cut(comb, levels)
     stages = max(int(wanted) - 1, 1)
     cutoff = max(math.ceil(deepest / stages), 1)
     while True:
-        made = to_pipeline(comb, float(cutoff), retiming=True, verbose=False)
+        made = cut(comb, cutoff)
         if len(made.solutions) <= stages:
             return made
         cutoff += 1
+
+
+def cut(comb: CombLogic, levels: int) -> Pipeline:
+    """Registers every `levels` adders at most, and no more of them between two than the number of
+    stages asks for.
+
+    da4ml's own ``retiming`` does the latter too, but changes what some graphs compute (0.6.0: a
+    max pool before two dense layers, cut every 15 adders).
+    """
+    made = to_pipeline(comb, float(levels), retiming=False, verbose=False)
+    low, high = 1, levels
+    while low < high:
+        middle = (low + high) // 2
+        attempt = to_pipeline(comb, float(middle), retiming=False, verbose=False)
+        if len(attempt.solutions) <= len(made.solutions):
+            made, high = attempt, middle
+        else:
+            low = middle + 1
+    return made
 
 
 def write(
