@@ -370,6 +370,9 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
     def do(job: Job) -> Finished:
         return session.do(job, aim.name)
 
+    request, tuned = verifying.tune(aim.backend, request, do)
+    if hasattr(aim.backend, "base"):
+        request = replace(request, base=do(aim.backend.base(request)).path)
     compiled = do(aim.backend.compile(request))
     result = dict(compiled.result)
     notes = [str(note) for note in result.get("notes", ())]
@@ -380,24 +383,19 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
     examine = verifying.examine_job(aim.backend, given, request)
     verified = verifying.simulate(request, simulations, do, data, examine, rounding)
     notes.extend(verified.notes)
-    checks = list(verified.checks)
-    deciding = [check for check in checks if check["deciding"]]
     estimates = aim.backend.estimate(
-        retrained.network, aim.target, aim.options, compiled.path, result
+        retrained.network, aim.target, request.options, compiled.path, result
     )
     entry = {
         "backend": aim.backend.name,
         "target": aim.target.name,
         "title": aim.target.title,
         "options": dict(aim.options),
-        "accuracy": deciding[0]["accuracy"] if deciding else None,
+        **verified.entry,
         "accuracy_retrained": (
             record.accuracy(golden / "golden.npz", data) if retrained is not model else None
         ),
-        "verified": verified.passed,
-        "verification": checks,
-        "input_rounding": rounding,
-        "overflows": list(verified.overflows),
+        "precision": dict(tuned.result) if tuned else None,
         "compress": {"method": aim.method, **aim.compress} if aim.method != "none" else None,
         "history": retrained.history if retrained is not model else {},
         "layers": record.layer_rows(retrained.network),
@@ -407,6 +405,8 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
         "error": None,
     }
     artifacts = {**aim.backend.artifacts(compiled.path), **synthesis.artifacts}
+    if tuned:
+        artifacts["precision"] = tuned.path / "precision.yaml"
     return Outcome(entry, artifacts, golden, verified.outcomes)
 
 

@@ -81,18 +81,24 @@ def compare(golden: Path, simulated: Path, tolerance: Tolerance, network: Networ
     its logits differ by (the sum of a row of its Jacobian is 2 p (1 - p) <= 1/2).
 
     Args:
-        golden: holds ``golden.npz`` (``x``, ``y``, maybe ``logits``) and maybe ``trace.npz``.
+        golden: holds ``golden.npz`` (``x``, ``y``, maybe ``logits``) and maybe ``trace.npz``; or
+            another simulation's folder, to be compared with that.
         simulated: holds ``outputs.npz`` (``y``, maybe ``logits``) and maybe ``trace.npz``.
         tolerance: how far they may be apart.
         network: gives the order of the layers.
     """
-    y, found = _array(golden / "golden.npz", "y"), _array(simulated / "outputs.npz", "y")
+    source = golden / "golden.npz"
+    if not source.is_file():
+        source = golden / "outputs.npz"
+    y, found = _array(source, "y"), _array(simulated / "outputs.npz", "y")
+    if len(found) < len(y):  # a simulation of the first inputs alone
+        y = y[: len(found)]
     if found.size != y.size:
         return Comparison(
             len(y), 0, float("inf"), float("inf"), 0, False,
             f"expected outputs of shape {y.shape}, found {found.shape}", None,
         )  # fmt: skip
-    want, have = _logits(golden / "golden.npz"), _logits(simulated / "outputs.npz")
+    want, have = _logits(source), _logits(simulated / "outputs.npz")
     gap = outer = _gap(y, found)
     compared = "outputs"
     bound = tolerance.absolute
@@ -188,6 +194,21 @@ def emulated(golden: Path, outputs: Path) -> float | None:
     return float(_gap(want, have).max(initial=0) * 1.01 + np.abs(want).max(initial=0) * 2.0**-16)
 
 
+def same(one: Path, other: Path) -> float | None:
+    """The fraction of logits (or outputs) that are equal, of the inputs that both computed.
+
+    None where there are none of both.
+    """
+    for name in ("logits", "y"):
+        a, b = _logits(one, name), _logits(other, name)
+        if a is None or b is None:
+            continue
+        count = min(len(a), len(b))
+        if count and a[:count].size == b[:count].size:
+            return float((a[:count].ravel() == b[:count].ravel()).mean())
+    return None
+
+
 def accuracy(outputs: Path, data: Path, task: str) -> float | None:
     """Quality of the first outputs, which are those of the test data, in order.
 
@@ -208,6 +229,8 @@ def accuracy(outputs: Path, data: Path, task: str) -> float | None:
             return None
         truth = arrays[wanted]
     y = _array(outputs, "y")[: len(truth)]
+    if len(y) < len(truth):
+        return None  # not all of them were run
     if task == "classification":
         y = y.reshape(len(y), -1)
         if y.shape[1] == 1:
@@ -240,12 +263,12 @@ def _array(path: Path, name: str) -> np.ndarray:
     return found
 
 
-def _logits(path: Path) -> np.ndarray | None:
+def _logits(path: Path, name: str = "logits") -> np.ndarray | None:
     """The logits of golden vectors or of a simulation; None where it has none."""
     import numpy as np
 
     with np.load(path, allow_pickle=False) as arrays:
-        found: np.ndarray | None = arrays["logits"] if "logits" in arrays.files else None
+        found: np.ndarray | None = arrays[name] if name in arrays.files else None
         return found
 
 

@@ -15,12 +15,15 @@ from edgeflow.jobs import Finished, Job
 from edgeflow.network import Network, Quantizer
 from edgeflow.record import Dataset
 
+OUTPUTS = "outputs.npz"
+
 
 @dataclass(frozen=True)
 class Verified:
     """What a target's simulations gave: the report's records, and the folders in the store.
 
-    ``overflows``: types whose values wrap on the golden inputs (`Backend.examine`).
+    ``overflows``: types whose values wrap on the golden inputs (`Backend.examine`); ``rounding``:
+    what rounding the inputs did (`on_grid`).
     """
 
     checks: Sequence[dict[str, Any]]
@@ -28,11 +31,30 @@ class Verified:
     overflows: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
 
+    rounding: Mapping[str, Any] | None = None
+
     @property
-    def passed(self) -> bool:
-        """Whether all that decides agrees with the model, and nothing wraps."""
+    def entry(self) -> dict[str, Any]:
+        """The target's part of the report: verified is what agrees with the model where that
+        decides, and in which nothing wraps."""
         deciding = [check for check in self.checks if check["deciding"]]
-        return bool(deciding) and all(c["passed"] for c in deciding) and not self.overflows
+        agreed = bool(deciding) and all(check["passed"] for check in deciding)
+        return {
+            "accuracy": deciding[0]["accuracy"] if deciding else None,
+            "verified": agreed and not self.overflows,
+            "verification": list(self.checks),
+            "input_rounding": self.rounding,
+            "overflows": list(self.overflows),
+        }
+
+
+def tune(backend: Any, request: Request, run: Run) -> tuple[Request, Finished | None]:
+    """The request with the types that the backend found, where they are to be tuned."""
+    job = backend.tune(request) if hasattr(backend, "tune") else None
+    if job is None:
+        return request, None
+    found = run(job)
+    return replace(request, options=backend.tuned(request.options, found.result)), found
 
 
 def examine_job(backend: Any, compiled: Request, grid: Request) -> Job | None:
@@ -117,9 +139,11 @@ def simulate(
     checks = []
     for simulation, outcome in zip(simulations, outcomes, strict=True):
         allowed = _tightened(simulation, golden, seen)
-        check = record.verification(allowed, outcome, golden, request.model.network, data)
+        reference = run(simulation.against).path if simulation.against else golden
+        check = record.verification(allowed, outcome, reference, request.model.network, data)
         if seen is not None:
             check["first_divergence"] = _explained(check["first_divergence"], seen.result)
+            check["emulated"] = verify.same(seen.path / OUTPUTS, outcome.path / OUTPUTS)
         checks.append(check)
     findings: dict[str, list[Mapping[str, Any]]] = {"overflows": [], "clipped": []}
     if seen is not None:
@@ -127,10 +151,11 @@ def simulate(
     if rounding and rounding["outside"]:
         kind, found = _entering(request.model.network, rounding)
         findings[kind].insert(0, found)
-    notes = [
-        f"{found['why']}; use {found['remedy']}" for kind in findings for found in findings[kind]
-    ]
-    return Verified(checks, outcomes, findings["overflows"], notes)
+    told = findings["overflows"]
+    if "tuned" not in request.options:  # those clip by intent
+        told = [*told, *findings["clipped"]]
+    notes = [f"{found['why']}; use {found['remedy']}" for found in told]
+    return Verified(checks, outcomes, findings["overflows"], notes, rounding)
 
 
 def _entering(network: Network, rounding: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -159,10 +184,10 @@ def _tightened(simulation: Simulation, golden: Path, seen: Finished | None) -> S
     tolerance = simulation.tolerance
     if seen is None or not tolerance.absolute or not seen.result["inputs"]:
         return simulation
-    found = verify.emulated(golden / "golden.npz", seen.path / "outputs.npz")
+    found = verify.emulated(golden / "golden.npz", seen.path / OUTPUTS)
     if found is None or found >= tolerance.absolute:
         return simulation
-    reason = f"{tolerance.reason}; computed in these types, it differs by up to {found:.3g}"
+    reason = f"{tolerance.reason}; what these types compute differs by up to {found:.3g}"
     return replace(simulation, tolerance=replace(tolerance, absolute=found, reason=reason))
 
 

@@ -48,13 +48,15 @@ class Simulation:
     """One way to run a compiled artifact: the runtime's name, the job, what it must agree with.
 
     ``deciding``: whether the artifact's ``verified`` depends on it (a second runtime whose
-    rounding is known to differ is shown, and need not).
+    rounding is known to differ is shown, and need not). ``against``: another simulation whose
+    outputs these are compared with, instead of the model's own.
     """
 
     runtime: str
     job: Job
     tolerance: Tolerance
     deciding: bool = True
+    against: Job | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Request:
 
     ``golden`` is the golden folder, ``data`` the dataset's folder (``data.npz`` with ``x_train``,
     ``y_train``, ``x_test``, ``y_test``); None where the user gave no data.
-    ``options`` has passed `Backend.options`.
+    ``options`` has passed `Backend.options`. ``base`` is the folder of the backend's `base` job.
     """
 
     model: Model
@@ -72,6 +74,7 @@ class Request:
     golden: Path | None = None
     data: Path | None = None
     name: str = "model"
+    base: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,10 @@ class Backend(Protocol):
 
     A backend may have more methods, which the pipeline looks for by name:
         ``needs_data(network, target, options) -> bool``: whether it cannot compile without data.
+        ``tune(request) -> Job | None``: finds types (or other options) before `compile`, where
+            the options ask for it; ``tuned(options, result) -> options`` puts them in. The job
+            leaves ``precision.yaml``; its result is the report's ``precision``, see
+            `edgeflow.backends.hls4ml.tune_job`.
         ``examine(request, grid) -> Job``: looks into the arithmetic of what `compile` makes of the
             same request, on the inputs of the golden folder ``grid`` (those on the design's own
             grid). Its result has ``overflows``, ``clipped`` (lists) and ``divergence`` (or None):

@@ -154,7 +154,8 @@ class Verification(_Record):
 
     `equal` is the fraction of elements that are exactly equal, of the outputs or (`compared`) of
     the logits before a final softmax, `agreement` the fraction of inputs with the same largest
-    output. `deciding`: whether `verified` depends on it.
+    output. `deciding`: whether `verified` depends on it. `emulated`: the fraction of elements that
+    are what an emulation of the design's types gives.
     """
 
     runtime: str
@@ -167,6 +168,7 @@ class Verification(_Record):
     agreement: Number | None = None
     compared: Literal["outputs", "logits"] = "outputs"
     softmax_difference: Number | None = None
+    emulated: Number | None = None
     accuracy: Number | None = None
     tolerance: Allowed | None = None
     passed: bool

@@ -22,6 +22,8 @@ from edgeflow.network import Network
 from edgeflow.targets import Target
 
 TRACED = 16
+ROOM = 0.02
+"""Of agreement, between what tuning measured and what a simulation must reach."""
 
 
 class Hls4ml:
@@ -75,6 +77,36 @@ class Hls4ml:
             label=request.target.name,
         )
 
+    def tune(self, request: Request) -> Job | None:
+        """The job that finds the narrowest types (`tune_job.tune`); None where nobody asked."""
+        options = request.options
+        if options["precision"] != "tuned":
+            return None
+        inputs = _files(request)
+        if request.data is not None:
+            inputs["data"] = request.data
+        return Job(
+            entry="edgeflow.backends.hls4ml.tune_job:tune",
+            toolchain="keras",
+            title="tune the types",
+            inputs=inputs,
+            params={
+                **_precision(request),
+                **{name: options[name] for name in ("max_loss", "min_agreement")},
+            },
+            imports=("numpy", "hls4ml"),
+            timeout=3600,
+            label=request.target.name,
+        )
+
+    def tuned(self, options: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with the types that `tune` found."""
+        layers = dict(options["layers"])
+        for name, types in found["layers"].items():
+            layers[name] = {**(layers.get(name) or {}), **types}
+        agreement = max(0.0, float(found["agreement"]) - ROOM)
+        return {**options, "precision": "auto", "layers": layers, "tuned": agreement}
+
     def examine(self, request: Request, grid: Path) -> Job:
         """The job that runs the design's types in numpy and says what they lose
         (`examine_job.examine`)."""
@@ -112,7 +144,9 @@ class Hls4ml:
                     timeout=3600,
                     label=request.target.name,
                 ),
-                tolerance=tolerances.tolerance(request.model.network, record),
+                tolerance=tolerances.tolerance(
+                    request.model.network, record, request.options.get("tuned")
+                ),
             )
         ]
 
@@ -168,8 +202,10 @@ def _files(request: Request) -> dict[str, Path]:
 def _precision(request: Request) -> dict[str, Any]:
     """How a plan's types are chosen."""
     options = request.options
+    default = "auto" if options["precision"] == "tuned" else options["precision"]
     return {
-        **{name: options[name] for name in ("bits", "precision", "table_size")},
+        **{name: options[name] for name in ("bits", "table_size")},
+        "precision": default,
         "layers": _layers(request.model.network, options),
     }
 

@@ -87,8 +87,20 @@ class Options(BaseModel):
     reuse_factor: Reuse = Field(
         "auto", description="multiplications per multiplier; auto: the least that can be built"
     )
-    precision: HlsType | Literal["auto"] = Field(
-        "auto", description="type of what is not exact; auto: from the model's own values"
+    precision: HlsType | Literal["auto", "tuned"] = Field(
+        "auto",
+        description="type of what is not exact; auto: from the model's own values; tuned: the "
+        "narrowest that keep the accuracy",
+    )
+    max_loss: float | None = Field(
+        None, ge=0, le=1, description="of accuracy or R² with tuned types; default: 0.005"
+    )
+    min_agreement: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="of the class with the model's, with tuned types, where there are no labels; "
+        "default: 0.99",
     )
     bits: int = Field(18, ge=4, le=64, description="width of a type that is not exact")
     table_size: Literal[256, 512, 1024, 2048, 4096, 8192] = Field(

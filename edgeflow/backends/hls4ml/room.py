@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -32,7 +33,8 @@ def too_large(network: Network, target: Target, options: Mapping[str, Any]) -> s
         layer = network[name]
         kernel = layer.weights["kernel"]
         count = (kernel.size if kernel.nonzero is None else kernel.nonzero) / choice.reuse_factor
-        weight, data = _bits(kernel.bits, options), _bits(_input_bits(network, layer), options)
+        weight = _given(name, "weight", options) or _bits(kernel.bits, options)
+        data = _input_bits(network, layer, options)
         each = max(1.0, weight / 3) * (weight + data)
         if max(weight, data) >= DSP_BITS:
             blocks += count
@@ -54,5 +56,19 @@ def _bits(bits: float, options: Mapping[str, Any]) -> float:
     return min(bits, float(options["bits"]))
 
 
-def _input_bits(network: Network, layer: Layer) -> float:
-    return network[layer.inputs[0]].activation_bits if layer.inputs else 32
+def _given(name: str, role: str, options: Mapping[str, Any]) -> float | None:
+    """Bits of the type that the options give a layer's weights or result; None without one."""
+    own = options["layers"].get(name) or {}
+    found = re.search(r"<\s*(\d+)", own.get(role) or own.get("precision") or "")
+    return float(found[1]) if found else None
+
+
+def _input_bits(network: Network, layer: Layer, options: Mapping[str, Any]) -> float:
+    """Bits of what a layer reads, through layers that only pass it on."""
+    while layer.inputs:
+        layer = network[layer.inputs[0]]
+        if given := _given(layer.name, "result", options):
+            return given
+        if layer.quantizer is not None or layer.macs:
+            break
+    return _bits(layer.activation_bits, options)

@@ -13,8 +13,11 @@ FLOAT_AGREEMENT = 0.97
 SOFTMAX_AGREEMENT = 0.98
 
 
-def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
-    """What the compile job's ``inexact`` layers allow.
+def tolerance(network: Network, record: Mapping[str, Any], tuned: float | None = None) -> Tolerance:
+    """What the compile job's ``inexact`` layers allow, or types that were tuned.
+
+    ``tuned`` is the agreement that tuned types must reach; by how much they may differ is what
+    their emulation finds (the pipeline allows no more).
 
     Equality where nothing is inexact. A softmax alone adds the error of its tables: the address of
     exp's table has a step of 16 / entries (half of it relative to each term), that of the inverse
@@ -26,15 +29,13 @@ def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
     """
     entered = {*network.inputs}  # compared on the grid of the input's type
     inexact = [str(name) for name in record["inexact"] if name not in entered]
+    scale = float(record["logits_scale"] or record["scale"])
+    soft, bound = _softmax(network, record)
+    if tuned is not None:
+        reason = "the types are tuned: as narrow as the accuracy asked for allows"
+        return Tolerance(2 * scale, tuned, reason, bound)
     if not inexact:
         return Tolerance(0.0, 1.0, "every type holds the model's own values exactly")
-    soft = [layer.name for layer in network if network.logits in layer.inputs]
-    soft = [name for name in soft if network[name].kind == "softmax"]
-    bound = 0.0
-    if soft:
-        classes = int(network[soft[0]].output_shape[-1] or 1)
-        step = 2.0 ** (classes).bit_length() / record["table_size"]
-        bound = 16 / record["table_size"] + 2 * step + 2.0**-15
     if set(inexact) <= set(soft):
         return Tolerance(
             0.0 if record.get("logits") else bound,
@@ -43,7 +44,6 @@ def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
             f"{record['table_size']} entries",
             bound,
         )
-    scale = float(record["logits_scale"] or record["scale"])
     dynamic = (
         network.source.get("format") == "tflite"
         and any((layer.weight_bits or 32) <= 8 for layer in network)
@@ -80,6 +80,18 @@ def tolerance(network: Network, record: Mapping[str, Any]) -> Tolerance:
         f"computes in float32, in {len(inexact)} places: {shown}{tipped}",
         bound,
     )
+
+
+def _softmax(network: Network, record: Mapping[str, Any]) -> tuple[list[str], float]:
+    """The softmax that the model ends in, and the error of its tables."""
+    found = [
+        layer for layer in network if layer.kind == "softmax" and network.logits in layer.inputs
+    ]
+    if not found:
+        return [], 0.0
+    classes = int(found[0].output_shape[-1] or 1)
+    step = 2.0 ** (classes).bit_length() / record["table_size"]
+    return [found[0].name], 16 / record["table_size"] + 2 * step + 2.0**-15
 
 
 def _kept_finer(quantizer: Quantizer | None) -> bool:
