@@ -1,0 +1,193 @@
+"""The cortex_m backend: int8 C for Arm Cortex-M, checked on this machine and in QEMU."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeflow import validation
+from edgeflow.backends.base import Problem, Request, Run, Simulation, Synthesis, Tolerance
+from edgeflow.backends.cortex_m import costs
+from edgeflow.backends.cortex_m.options import Options
+from edgeflow.backends.tflite.backend import BACKEND as TFLITE
+from edgeflow.errors import JobError, ToolError
+from edgeflow.estimate.quantity import Estimate
+from edgeflow.jobs import Job
+from edgeflow.network import Network
+from edgeflow.targets import Target
+
+CORES = (
+    "cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55",
+)  # fmt: skip
+MACHINES: Mapping[str, tuple[str, tuple[int, int], tuple[int, int]]] = {
+    "cortex-m0": ("mps2-an385", (0, 4 << 20), (0x2000_0000, 4 << 20)),
+    "cortex-m0plus": ("mps2-an385", (0, 4 << 20), (0x2000_0000, 4 << 20)),
+    "cortex-m3": ("mps2-an385", (0, 4 << 20), (0x2000_0000, 4 << 20)),
+    "cortex-m4": ("mps2-an386", (0, 4 << 20), (0x2000_0000, 4 << 20)),
+    "cortex-m7": ("mps2-an500", (0, 4 << 20), (0x2000_0000, 4 << 20)),
+    "cortex-m33": ("mps2-an505", (0x1000_0000, 4 << 20), (0x3800_0000, 4 << 20)),
+    "cortex-m55": ("mps3-an547", (0x1000_0000, 512 << 10), (0x3000_0000, 512 << 10)),
+}
+"""By core: a QEMU machine that has it (or, for the M0, one that runs its instructions), and where
+that has memory for code and for data (origin, bytes)."""
+EXACT = Tolerance(0.0, 1.0, "the kernels compute what TensorFlow Lite's reference kernels do")
+REFERENCE = "tflite-runtime BUILTIN_REF"
+
+
+class CortexM:
+    """See `edgeflow.backends.base.Backend`."""
+
+    name = "cortex_m"
+    description = "C libraries and firmware for Arm Cortex-M (int8), checked in QEMU"
+
+    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Check the recipe's options (`options.Options`) and fill in the defaults.
+
+        Raises:
+            RecipeError: an unknown option or a wrong value.
+        """
+        return validation.options(Options, given, where)
+
+    def schema(self) -> dict[str, Any]:
+        """The options' JSON Schema."""
+        return Options.model_json_schema()
+
+    def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
+        """What the .tflite file cannot hold, and what the target lacks."""
+        found = TFLITE.check(network, target, options)
+        if core(target, options) not in CORES:
+            found.append(
+                Problem(
+                    None, f"the target '{target.name}' is no Cortex-M that there are kernels for",
+                    f"choose a target with one of {', '.join(CORES)}, or give the option core",
+                )
+            )  # fmt: skip
+        return found
+
+    def needs_data(self, network: Network, target: Target, options: Mapping[str, Any]) -> bool:
+        """Whether the compilation measures ranges on data."""
+        return TFLITE.needs_data(network, target, options)
+
+    def base(self, request: Request) -> Job:
+        """The job that makes the .tflite file."""
+        return TFLITE.compile(request)
+
+    def compile(self, request: Request) -> Job:
+        """The job that writes the C library."""
+        assert request.base is not None
+        return Job(
+            entry="edgeflow.backends.cortex_m.job:compile",
+            toolchain="keras",
+            title="write C",
+            inputs={"tflite": request.base},
+            params={
+                "name": request.options["library"] or _identifier(request.name),
+                "core": core(request.target, request.options),
+            },
+            imports=("ai_edge_litert.interpreter",),
+            timeout=600,
+            label=request.target.name,
+        )
+
+    def simulate(self, request: Request, compiled: Path) -> list[Simulation]:
+        """The .tflite file against the model, the C on this machine against the .tflite file."""
+        assert request.golden is not None
+        assert request.base is not None
+        files = TFLITE.simulate(request, request.base)
+        job = Job(
+            entry="edgeflow.backends.cortex_m.job:host",
+            toolchain="keras",
+            title="run the C",
+            inputs={"compiled": compiled, "golden": request.golden},
+            params={"sanitize": False},
+            imports=("numpy",),
+            timeout=1800,
+            label=request.target.name,
+        )
+        against = next(item.job for item in files if item.runtime == REFERENCE)
+        return [*files, Simulation("generated C", job, EXACT, against=against)]
+
+    def synthesise(
+        self, request: Request, compiled: Path, run: Run, asked: bool
+    ) -> Synthesis | None:
+        """Link the firmware and count its instructions in QEMU, where these tools are there."""
+        del asked
+        name = core(request.target, request.options)
+        machine, flash, ram = MACHINES[name]
+        label = request.target.name
+        linked = Job(
+            entry="edgeflow.backends.cortex_m.job:firmware",
+            toolchain="keras",
+            title="link the firmware",
+            inputs={"compiled": compiled},
+            params={"core": name, "memory": {"flash": flash, "ram": ram}},
+            imports=("numpy",),
+            timeout=600,
+            label=label,
+        )
+        try:
+            image = run(linked)
+        except (ToolError, JobError) as error:
+            return Synthesis({"reason": error.message}, notes=(f"no firmware: {error}",))
+        result = {**image.result, "memory": {"flash": flash, "ram": ram}, "machine": machine}
+        artifacts = {"firmware": image.path / "firmware.elf"}
+        assert request.golden is not None
+        assert request.base is not None
+        emulated = Job(
+            entry="edgeflow.backends.cortex_m.job:emulate",
+            toolchain="keras",
+            title="run in QEMU",
+            inputs={"compiled": compiled, "firmware": image.path, "golden": request.golden},
+            params={
+                "machine": machine,
+                "core": name,
+                "inputs": request.options["emulated_inputs"],
+                "timeout": 900,
+            },
+            imports=("numpy",),
+            timeout=1000,
+            label=label,
+        )
+        try:
+            seen = run(emulated)
+        except (ToolError, JobError) as error:
+            return Synthesis(
+                result, artifacts, notes=(f"the firmware was not run: {error.message}",)
+            )
+        result |= {key: seen.result[key] for key in ("instructions", "by_operator", "stack")}
+        files = TFLITE.simulate(request, request.base)
+        against = next(item.job for item in files if item.runtime == REFERENCE)
+        simulation = Simulation(f"QEMU {machine}", emulated, EXACT, against=against)
+        return Synthesis(result, artifacts, (simulation,))
+
+    def estimate(
+        self,
+        network: Network,
+        target: Target,
+        options: Mapping[str, Any],
+        compiled: Path | None = None,  # noqa: ARG002 - of the contract
+        result: Mapping[str, Any] | None = None,
+    ) -> dict[str, Estimate]:
+        """What it costs; memory from the linked image, instructions from QEMU where they are."""
+        return costs.estimate(
+            TFLITE.estimate(network, target, options), core(target, options), result
+        )
+
+    def artifacts(self, compiled: Path) -> Mapping[str, Path]:
+        """The library's folder."""
+        return {"library": compiled / "library"}
+
+
+def core(target: Target, options: Mapping[str, Any]) -> str:
+    """The core to compile for."""
+    return str(options.get("core") or target.architecture)
+
+
+def _identifier(name: str) -> str:
+    found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "model"
+    return found if found[0].isalpha() else f"net_{found}"
+
+
+BACKEND = CortexM()
