@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from edgeflow import toolchains
-from edgeflow.errors import InputError, TargetError, UnsupportedError
-from edgeflow.jobs import Finished, Job
-from edgeflow.synthesis import cells, devices, tools
+from edgeflow.errors import UnsupportedError
+from edgeflow.jobs import Job
+from edgeflow.synthesis import devices, tools
 from edgeflow.targets import Target
 
 TIMEOUT: Final = 1800.0
@@ -157,137 +155,3 @@ def _plain(layers: Mapping[str, str | Sequence[str]] | None) -> dict[str, str | 
         name: given if isinstance(given, str) else list(given)
         for name, given in (layers or {}).items()
     }
-
-
-@dataclass(frozen=True)
-class Built:
-    """What `build` made: the netlist, and the routed design where the family has it."""
-
-    netlist: Finished
-    routed: Finished | None
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """One record of both, as `costs` and the report read it.
-
-        ``utilisation`` {resource: used} (as routed, else as synthesised), ``available``,
-        ``synthesised`` (yosys' own count), ``layers``, ``family``, ``device``, ``clock_mhz``,
-        ``clocks``, ``met``, ``critical_path``, ``bitstream``, ``source``, ``tools``, ``seconds``
-        by program, ``peak_memory`` (bytes).
-        """
-        first = self.netlist.result
-        record: dict[str, Any] = {
-            "family": first["family"],
-            "top": first["top"],
-            "synthesised": first["utilisation"],
-            "utilisation": first["utilisation"],
-            "layers": first["layers"],
-            "tools": [first["tool"]],
-            "seconds": {"yosys": first["seconds"]},
-            "peak_memory": first["peak_memory"],
-            "warnings": first["warnings"],
-        }
-        if self.routed is not None:
-            second = self.routed.result
-            used = second["utilisation"]
-            record |= {
-                key: second[key]
-                for key in (
-                    "device", "clocks", "clock_mhz", "met", "critical_path", "bitstream", "seed"
-                )
-            }  # fmt: skip
-            record["utilisation"] = {name: numbers["used"] for name, numbers in used.items()}
-            record["available"] = {name: numbers["available"] for name, numbers in used.items()}
-            record["tools"] += second["tools"]
-            record["seconds"] |= second["seconds"]
-            record["peak_memory"] = max(record["peak_memory"], second["peak_memory"])
-        record["source"] = ", ".join(
-            f"{tool['program']} ({tool['origin']}, {tool['version']})" for tool in record["tools"]
-        )
-        return record
-
-
-def read_design(folder: Path) -> dict[str, Any]:
-    """The record of a design's folder or of a wrapper's (``design.json``, ``wrapper.json``)."""
-    for name in ("wrapper.json", "design.json"):
-        if (folder / name).is_file():
-            record: dict[str, Any] = json.loads((folder / name).read_text())
-            return record
-    raise InputError("expected a folder with design.json or wrapper.json", where=str(folder))
-
-
-def layers_of(record: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The instance prefixes of each layer that a design's record names any for."""
-    found = {}
-    for layer, about in (record.get("layers") or {}).items():
-        given = about.get("instances") or about.get("prefix") or ()
-        prefixes = [given] if isinstance(given, str) else [str(name) for name in given]
-        if prefixes:
-            found[layer] = prefixes
-    return found
-
-
-def build(
-    run: Callable[[Job], Finished],
-    folder: Path,
-    target: Target,
-    *,
-    route: bool,
-    layers: Mapping[str, str | Sequence[str]] | None = None,
-    clock_mhz: float | None = None,
-    seed: int = 1,
-    dsp: bool = True,
-    timeout: float = TIMEOUT,
-    memory: float = MEMORY,
-    label: str = "",
-) -> Built:
-    """Synthesise the design (or wrapper) in ``folder``; place and route it if asked for.
-
-    ``run`` runs a job. With ``route`` the design's top must have the board's signals as ports. It
-    is checked against the target's room between the two.
-
-    Raises:
-        TargetError: the target has no family of yosys', or, to route, no pins for the ports.
-        UnsupportedError: it does not fit; says by how much.
-        ToolError: a program is missing, failed, or ran past a limit.
-    """
-    family = devices.family(target)
-    if family is None:
-        raise TargetError(
-            f"expected an FPGA of a family that yosys knows, found '{target.name}' ({target.chip})",
-            remedy=f"open synthesis is for {', '.join(cells.FAMILIES)}",
-        )
-    record = read_design(folder)
-    layers = layers_of(record) if layers is None else layers
-    netlist = run(
-        synthesis_job(
-            folder,
-            record["top"],
-            family,
-            files=record["files"]["verilog"],
-            out_of_context=not route,
-            dsp=dsp,
-            layers=layers,
-            device=devices.variant(target),
-            timeout=timeout,
-            memory=memory,
-            label=label,
-        )
-    )
-    refuse_oversize(netlist.result["utilisation"], target, "as yosys counts it")
-    if not route:
-        return Built(netlist, None)
-    routed = run(
-        route_job(
-            netlist.path,
-            target,
-            ports_of(netlist.result),
-            clock_mhz=clock_mhz,
-            layers=layers,
-            seed=seed,
-            timeout=timeout,
-            memory=memory,
-            label=label,
-        )
-    )
-    return Built(netlist, routed)

@@ -13,8 +13,8 @@ from edgeflow.errors import InputError, ToolError, UnsupportedError
 from edgeflow.synthesis import cells, process, timing_job, tools
 
 ADVICE: Final = (
-    "a smaller design routes faster: a larger reuse factor or `style: stream`; the options "
-    "routing_timeout and synthesis_memory raise the limits"
+    "a smaller design routes faster: `style: stream`, a larger reuse_factor; the options "
+    "synthesis_timeout and synthesis_memory raise the limits"
 )
 SMALLER: Final = (
     "a larger reuse factor, `style: stream`, fewer bits or more pruning make it smaller; or "

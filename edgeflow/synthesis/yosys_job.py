@@ -30,7 +30,7 @@ SCRIPTS: Final = {
     "xcup": ("synth_xilinx -family xcup -flatten", "-noiopad -noclkbuf", "", "-nodsp"),
 }
 ADVICE: Final = (
-    "a larger reuse factor or `style: stream` makes the design smaller; the options "
+    "`style: stream` or a larger reuse_factor makes the design smaller; the options "
     "synthesis_timeout and synthesis_memory raise the limits"
 )
 

@@ -126,6 +126,7 @@ def _area(
         files=[Path(name).name for name in design["files"]["verilog"]],
         layers=layer_prefixes(design),
         device=devices.variant(target),
+        **_limits(request),
         label=target.name,
     )
     finished = run(job)
@@ -187,6 +188,7 @@ def _bitstream(
             out_of_context=False,
             layers=prefixes,
             device=devices.variant(target),
+            **_limits(request),
             label=target.name,
         )
     )
@@ -198,6 +200,7 @@ def _bitstream(
             flow.ports_of(board.result),
             layers=prefixes,
             seed=request.options["seed"],
+            **_limits(request),
             label=target.name,
         )
     )
@@ -227,6 +230,14 @@ def _bitstream(
         + (f", the board's clock is {running:g} MHz" if running else "")
         + ("" if found["met"] else "; the clock is NOT met")
     )
+
+
+def _limits(request: Request) -> dict[str, Any]:
+    """Seconds and bytes that one program may take."""
+    return {
+        "timeout": request.options["synthesis_timeout"],
+        "memory": request.options["synthesis_memory"] * 2**20,
+    }
 
 
 def layer_prefixes(design: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -68,4 +68,10 @@ class Options(BaseModel):
         "auto", description="what stands around the core; auto: uart in a bitstream, else none"
     )
     seed: int = Field(1, ge=0, description="of place and route")
+    synthesis_timeout: float = Field(
+        1800, gt=0, le=86400, description="s that one program of open synthesis may take"
+    )
+    synthesis_memory: float = Field(
+        4096, gt=0, description="MiB that one may hold (built for WebAssembly: 4096 at most)"
+    )
     top: Identifier | None = Field(None, description="name of the top module")
