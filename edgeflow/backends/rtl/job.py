@@ -19,11 +19,13 @@ from edgeflow.backends.rtl import bench_job, tables_job
 from edgeflow.backends.rtl.arithmetic_job import SOLVER, Solver
 from edgeflow.backends.rtl.layers_job import Context
 from edgeflow.backends.rtl.trace_job import Traced, entry_grid, input_type_of, trace
-from edgeflow.errors import ModelError
+from edgeflow.errors import JobError, ModelError
 from edgeflow.network import Network
 
 Array = np.ndarray[Any, Any]
 FORMAT = "edgeflow.design/1"
+CONFIRMED = 200
+"""Random inputs on which a pipeline is compared with its graph."""
 GRAPH = "adder_graph.json"
 """The adder graph in da4ml's own format."""
 
@@ -56,6 +58,7 @@ def compile(
     traced = build(network, weights, params, x)
     progress(2, 4, "write the sources")
     made = pipelined(traced.comb, params)
+    confirm(made, traced.comb)
     design = write(made, traced, params, output)
     traced.comb.save(output / GRAPH)
     progress(3, 4, "write the test bench")
@@ -156,42 +159,47 @@ def expected(
 def pipelined(comb: CombLogic, params: Mapping[str, Any]) -> CombLogic | Pipeline:
     """The graph cut by registers, every ``levels`` adders or into ``latency_cycles`` cycles.
 
-    A pipeline of n stages has n + 1 registers from input to output, which are its latency.
+    A pipeline of n stages has n + 1 registers from input to output, which are its latency. Its
+    stages are as even as can be: the fewest levels that give no more of them. (da4ml's own
+    retiming traces the graph again, and was seen to change what it computes.)
     """
     wanted, levels = params.get("latency_cycles"), int(params.get("levels") or 0)
     deepest = max((comb.ops[i].latency for i in comb.out_idxs), default=0.0)
-    if wanted is None and not levels:
+    if wanted == 0 or (wanted is None and not levels):
         return comb
-    if wanted == 0:
-        return comb
-    if wanted is None:
-        return cut(comb, levels)
-    stages = max(int(wanted) - 1, 1)
-    cutoff = max(math.ceil(deepest / stages), 1)
+    stages = max(int(wanted) - 1, 1) if wanted is not None else math.ceil(deepest / levels)
+    cutoff = max(math.ceil(deepest / max(stages, 1)), 1)
     while True:
-        made = cut(comb, cutoff)
-        if len(made.solutions) <= stages:
+        made = to_pipeline(comb, float(cutoff), retiming=False, verbose=False)
+        if len(made.solutions) <= stages or cutoff > deepest:
             return made
         cutoff += 1
 
 
-def cut(comb: CombLogic, levels: int) -> Pipeline:
-    """Registers every `levels` adders at most, and no more of them between two than the number of
-    stages asks for.
+def confirm(made: CombLogic | Pipeline, comb: CombLogic) -> None:
+    """Run the cut graph beside the whole one.
 
-    da4ml's own ``retiming`` does the latter too, but changes what some graphs compute (0.6.0: a
-    max pool before two dense layers, cut every 15 adders).
+    Raises:
+        JobError: they differ, which would be a fault of da4ml's.
     """
-    made = to_pipeline(comb, float(levels), retiming=False, verbose=False)
-    low, high = 1, levels
-    while low < high:
-        middle = (low + high) // 2
-        attempt = to_pipeline(comb, float(middle), retiming=False, verbose=False)
-        if len(attempt.solutions) <= len(made.solutions):
-            made, high = attempt, middle
-        else:
-            low = middle + 1
-    return made
+    if not isinstance(made, Pipeline):
+        return
+    random = np.random.default_rng(0)
+    x = np.stack(
+        [
+            q.min + q.step * random.integers(0, round((q.max - q.min) / q.step) + 1, CONFIRMED)
+            for q in comb.inp_qint
+        ],
+        axis=1,
+    )
+    y = x
+    for stage in made.solutions:
+        y = stage.predict(np.ascontiguousarray(y), n_threads=1)
+    if not np.array_equal(y, comb.predict(x, n_threads=1)):
+        raise JobError(
+            "the pipelined graph computes other values than the combinational one",
+            remedy="`style: combinational` is right; this is a fault of da4ml's or edgeflow's",
+        )
 
 
 def write(
