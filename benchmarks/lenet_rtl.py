@@ -25,6 +25,7 @@ from edgeflow.jobs import Finished, Job, Runner
 from edgeflow.synthesis import devices, flow
 
 LAYERS: list[Any] = [
+    {"reshape": {"target_shape": [28, 28, 1]}},
     {"conv2d": {"filters": 6, "kernel_size": 5, "padding": "same"}},
     "relu",
     {"max_pooling2d": {"pool_size": 2}},

@@ -25,6 +25,8 @@ LUT_SHARE = 0.7
 """Part of a device's LUTs that ``auto`` plans with: routing gets hard beyond."""
 ENGINE_LUTS = 150.0
 """LUTs of an engine's counters and handshakes."""
+UNROLLED = 0.6
+"""LUTs per weight, digit and bit of a product that is unrolled and shares its terms."""
 DEFAULT_BITS = 8.0
 """Width of values or weights that the Network does not say."""
 
@@ -32,7 +34,8 @@ DEFAULT_BITS = 8.0
 @dataclass(frozen=True)
 class Work:
     """What a layer does for each inference: ``positions`` outputs of ``filters``, from
-    ``window * channels`` inputs each. ``each``: every channel on its own."""
+    ``window * channels`` inputs each. ``each``: every channel on its own. ``pixels``: positions
+    of the padded input, where a line buffer can make its windows; None where it cannot."""
 
     name: str
     positions: int
@@ -43,12 +46,14 @@ class Work:
     weighted: bool
     x_bits: float
     w_bits: float
+    pixels: int | None = None
 
 
 @dataclass(frozen=True)
 class Folding:
     """So many inputs and outputs in parallel; ``factor`` is cycles per position, ``cycles`` per
-    inference; ``lut`` and ``ram_bits`` by the cost model, multipliers apart."""
+    inference; ``lut`` by the cost model, multipliers apart. ``window``: whole windows from a
+    line buffer; of factor 1, the products are unrolled into adders."""
 
     inputs: int
     outputs: int
@@ -57,6 +62,7 @@ class Folding:
     multipliers: int
     lut: float
     multiplier_lut: float
+    window: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Choice:
     multipliers: int
     asked: int | None
     dsp: bool
+    window: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the design's record."""
@@ -81,7 +88,8 @@ class Choice:
             "asked": self.asked,
             "cycles": self.cycles,
             "multipliers": self.multipliers,
-            "dsp": self.dsp,
+            "dsp": self.dsp and self.multipliers > 0,
+            "line_buffer": self.window,
         }
 
 
@@ -121,8 +129,30 @@ def work_of(layer: Layer, network: Network) -> Work | None:
         size = size if isinstance(size, (list, tuple)) else [size] * (len(shape) - 1)
         window, positions, filters = math.prod(size), math.prod(out[:-1]), out[-1]
     bits = layer.weight_bits
+    pixels = None if each else _pixels(layer, shape, out)
     w_bits = 1.0 if pool else (DEFAULT_BITS if bits is None or bits > 16 else bits)
-    return Work(layer.name, positions, window, shape[-1], filters, each, not pool, x_bits, w_bits)
+    return Work(
+        layer.name, positions, window, shape[-1], filters, each, not pool, x_bits, w_bits, pixels
+    )
+
+
+def _pixels(layer: Layer, shape: Sequence[int], out: Sequence[int]) -> int | None:
+    """Beats that a line buffer reads for one inference; None where there is no line buffer."""
+    if layer.kind == "dense":
+        return math.prod(out[:-1])
+    rank = len(shape) - 1
+    dilation = layer.attributes.get("dilation_rate") or 1
+    if set(dilation if isinstance(dilation, (list, tuple)) else [dilation]) != {1}:
+        return None
+    if layer.attributes.get("padding", "valid") == "valid":
+        return math.prod(shape[:-1])
+    size = layer.weights["kernel"].shape[:rank]
+    strides = layer.attributes.get("strides") or 1
+    strides = strides if isinstance(strides, (list, tuple)) else [strides] * rank
+    return math.prod(
+        max(n, (o - 1) * s + k)
+        for n, o, s, k in zip(shape[:-1], out[:-1], strides, size, strict=True)
+    )
 
 
 def _bits_into(layer: Layer, network: Network) -> float:
@@ -163,7 +193,39 @@ def foldings(work: Work) -> tuple[Folding, ...]:
                     1.2 * work.x_bits * work.w_bits * many,
                 )
             )
+    if work.pixels is not None:
+        found += _windowed(work, term, accumulator)
     return tuple(sorted(found, key=lambda f: (f.factor, f.lut + f.multiplier_lut, f.inputs)))
+
+
+def _windowed(work: Work, term: float, accumulator: float) -> list[Folding]:
+    """Foldings over whole windows: more inputs in parallel than a pixel has, or all unrolled."""
+    assert work.pixels is not None
+    whole = work.window * work.channels
+    buffer = ENGINE_LUTS + 2 * whole * work.x_bits
+    digits = max(0.5, work.w_bits / 3 - 0.2)
+    found = [
+        Folding(
+            whole, work.filters, 1, max(work.positions, work.pixels), 0,
+            buffer + UNROLLED * digits * term * whole * work.filters
+            + 2 * accumulator * work.filters,
+            0.0, True,
+        )
+    ]  # fmt: skip
+    for inputs in divisors(whole):
+        for outputs in divisors(work.filters):
+            factor = whole // inputs * (work.filters // outputs)
+            if inputs <= work.channels or factor == 1:
+                continue
+            lut = buffer + ENGINE_LUTS + 3 * accumulator * outputs
+            lut += term * outputs * (inputs - 1)
+            found.append(
+                Folding(
+                    inputs, outputs, factor, max(work.positions * factor, work.pixels),
+                    inputs * outputs, lut, 1.2 * work.x_bits * work.w_bits * inputs * outputs, True,
+                )
+            )  # fmt: skip
+    return found
 
 
 def factors(work: Work) -> tuple[int, ...]:
@@ -207,7 +269,14 @@ def choices(
     }
     fixed = {w.name: nearest(w, int(own[w.name])) for w in works if own[w.name] != "auto"}
     free = [work for work in works if work.name not in fixed]
-    candidates = sorted({f.cycles for work in free for f in foldings(work)})
+    least = max(
+        [f.cycles for f in fixed.values()]
+        + [min(f.cycles for f in foldings(work)) for work in free],
+        default=0,
+    )
+    candidates = sorted(
+        {cycles for work in free for f in foldings(work) if (cycles := f.cycles) >= least}
+    )
 
     def folded(cycles: int) -> dict[str, Folding]:
         return fixed | {work.name: within(work, cycles) for work in free}
@@ -227,6 +296,7 @@ def choices(
             best[work.name].inputs, best[work.name].outputs, best[work.name].factor,
             best[work.name].cycles, best[work.name].multipliers,
             None if own[work.name] == "auto" else int(own[work.name]), dsp[work.name],
+            best[work.name].window,
         )
         for work in works
     }  # fmt: skip

@@ -18,6 +18,7 @@ from edgeflow.backends.rtl.stream_engine_text_job import Engine
 from edgeflow.backends.rtl.stream_plan_job import DEEP, Drawing, Value
 from edgeflow.backends.rtl.stream_signals_job import Grid, Logic, Sig, counter_bits
 from edgeflow.backends.rtl.stream_stages_job import Fifo, Stream
+from edgeflow.backends.rtl.stream_window_job import Kernel, Pad, Window
 from edgeflow.backends.rtl.trace_job import input_type_of
 from edgeflow.errors import UnsupportedError
 from edgeflow.network import Layer
@@ -96,20 +97,57 @@ class Planner(Drawing):
             geometry, integers = window(layer, shape, out, integers, value.pads)
         integers = integers[..., 0] if each else integers
         grid = _sums(integers, self._padded(value.grid, geometry), fraction, each)
-        stream = self.stream(value, choice.inputs)
         made = Stream(self.name(f"s_{layer.name}_sum"), out, grid, choice.outputs)
-        self.stages.append(
-            Engine(
-                self.name(layer.name), [stream], [made], (layer.name,),
-                mode="each" if each else "mac", geometry=geometry, weights=integers,
-                dsp=choice.dsp,
-            )
-        )  # fmt: skip
+        if choice.window:
+            stream, integers = self.windows(layer, value, geometry, integers)
+            geometry = Geometry((1, geometry.positions), (1, geometry.positions))
+            stream = self.relane(stream, choice.inputs)
+        else:
+            stream = self.stream(value, choice.inputs)
+        name, streams = self.name(layer.name), ([stream], [made], (layer.name,))
+        if choice.window and choice.factor == 1:
+            kernel = integers.reshape(-1, integers.shape[-1])
+            self.stages.append(Kernel(name, *streams, weights=kernel))
+        else:
+            self.stages.append(
+                Engine(
+                    name, *streams, mode="each" if each else "mac", geometry=geometry,
+                    weights=integers, dsp=choice.dsp,
+                )
+            )  # fmt: skip
         result = self.value(made, name=layer.name)
         bias = self.array(layer, "bias")
         if bias is not None and np.any(bias):
             self.affine(layer.name, result, None, bias)
         return result
+
+    def windows(
+        self, layer: Layer, value: Value, geometry: Geometry, weights: Array
+    ) -> tuple[Stream, Array]:
+        """A beat with the whole window of each position, by line buffers; and the kernel for it."""
+        stream = self.stream(value, value.shape[-1])
+        g, channels = geometry, value.shape[-1]
+        after = [
+            max((g.out[a] - 1) * g.strides[a] + g.window[a] - g.before[a] - g.size[a], 0)
+            for a in (0, 1)
+        ]
+        if any(g.before) or any(after):
+            pad = Pad(
+                self.name(f"{layer.name}_pad"), [stream], [], geometry=g, after=(after[0], after[1])
+            )
+            made = self.like(stream, f"{layer.name}_padded", shape=(*pad.whole, channels))
+            pad.outputs, stream = [made], made
+            pad.reset()
+            self.stages.append(pad)
+            g = replace(g, size=pad.whole, before=(0, 0))
+        lanes = g.window[0] * g.window[1] * channels
+        if g.window != (1, 1) or g.strides != (1, 1):
+            made = self.like(stream, f"{layer.name}_window", lanes, (*g.out, lanes))
+            self.stages.append(
+                Window(self.name(f"{layer.name}_lines"), [stream], [made], geometry=g)
+            )
+            stream = made
+        return stream, weights.reshape(1, 1, lanes, -1)
 
     def _padded(self, grid: Grid, geometry: Geometry) -> Grid:
         """Zeros of the padding are values too."""

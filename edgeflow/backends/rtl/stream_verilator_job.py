@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeflow.backends.rtl import verilator_job
-from edgeflow.backends.rtl.bench_job import to_integers, to_values
+from edgeflow.backends.rtl.bench_job import save, to_integers, to_values
 from edgeflow.errors import JobError
 
 Array = np.ndarray[Any, Any]
@@ -164,7 +164,7 @@ def simulate(
             raise JobError(f"{key}: {value} in the simulation, {design[key]} in the schedule")
     elements = design["output"]["elements"] * int(design["output"]["beats"])
     values = to_values(straight.integers, elements).reshape(shape)
-    verilator_job.save(output, values, bool(params["softmax"]))
+    save(output, values, bool(params["softmax"]))
     progress(3, 3)
     return {
         "runtime": "Verilator", "version": verilator_job.version(), "resolver": None, **found

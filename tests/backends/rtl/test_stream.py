@@ -60,6 +60,17 @@ DESIGNS = {
     "mlp": (networks.mlp, {"reuse_factor": 12}),
     "residual": (networks.residual, {}),
     "windows": (networks.windows, {"layers": {"wide": {"reuse_factor": 25}}}),
+    "line buffers": (
+        networks.windows,
+        {
+            "layers": {
+                "wide": {"reuse_factor": 1},
+                "even": {"reuse_factor": 3},
+                "jump": {"reuse_factor": 2},
+                "fc": {"reuse_factor": 1},
+            }
+        },
+    ),
     "padded": (networks.padded, {"multiplier": "lut", "layers": {"fc": {"reuse_factor": 1}}}),
     "series": (networks.series, {"reuse_factor": 6}),
     "roundings": (networks.roundings, {}),
@@ -71,6 +82,8 @@ def test_a_design_computes_what_numpy_computes(name: str, runner: Runner, tmp_pa
     make, options = DESIGNS[name]
     draft = make()
     made = compiled(draft, runner, tmp_path / "model", **options)
+    for layer, own in options.get("layers", {}).items():
+        assert made.result["reuse_factors"][layer]["used"] == own["reuse_factor"]
     done, y = simulated(draft, made, runner, tmp_path / "golden")
     expected = networks.compute(draft, inputs_of(draft))
     assert np.unique(expected).size > COUNT  # the test can fail
