@@ -21,17 +21,29 @@ from edgeflow.targets import Target
 CORES = (
     "cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55",
 )  # fmt: skip
-MACHINES: Mapping[str, tuple[str, tuple[int, int], tuple[int, int]]] = {
-    "cortex-m0": ("mps2-an385", (0, 4 << 20), (0x2000_0000, 4 << 20)),
-    "cortex-m0plus": ("mps2-an385", (0, 4 << 20), (0x2000_0000, 4 << 20)),
-    "cortex-m3": ("mps2-an385", (0, 4 << 20), (0x2000_0000, 4 << 20)),
-    "cortex-m4": ("mps2-an386", (0, 4 << 20), (0x2000_0000, 4 << 20)),
-    "cortex-m7": ("mps2-an500", (0, 4 << 20), (0x2000_0000, 4 << 20)),
-    "cortex-m33": ("mps2-an505", (0x1000_0000, 4 << 20), (0x3800_0000, 4 << 20)),
-    "cortex-m55": ("mps3-an547", (0x1000_0000, 512 << 10), (0x3000_0000, 512 << 10)),
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A QEMU machine: its name, system clock (MHz), memory for code and data (origin, bytes)."""
+
+    name: str
+    clock_mhz: float
+    flash: tuple[int, int] = (0, 4 << 20)
+    ram: tuple[int, int] = (0x2000_0000, 4 << 20)
+
+
+_M3 = Machine("mps2-an385", 25)
+MACHINES: Mapping[str, Machine] = {
+    "cortex-m0": _M3,
+    "cortex-m0plus": _M3,
+    "cortex-m3": _M3,
+    "cortex-m4": Machine("mps2-an386", 25),
+    "cortex-m7": Machine("mps2-an500", 25),
+    "cortex-m33": Machine("mps2-an505", 20, (0x1000_0000, 4 << 20), (0x3800_0000, 4 << 20)),
+    "cortex-m55": Machine("mps3-an547", 32, (0x1000_0000, 512 << 10), (0x3000_0000, 512 << 10)),
 }
-"""By core: a QEMU machine that has it (or, for the M0, one that runs its instructions), and where
-that has memory for code and for data (origin, bytes)."""
+"""By core, the machine that has it; for the M0, one that runs its instructions."""
 EXACT = Tolerance(0.0, 1.0, "the kernels compute what TensorFlow Lite's reference kernels do")
 REFERENCE = "tflite-runtime BUILTIN_REF"
 
@@ -115,14 +127,15 @@ class CortexM:
         """Link the firmware and count its instructions in QEMU, where these tools are there."""
         del asked
         name = core(request.target, request.options)
-        machine, flash, ram = MACHINES[name]
+        machine = MACHINES[name]
+        memory = {"flash": machine.flash, "ram": machine.ram}
         label = request.target.name
         linked = Job(
             entry="edgeflow.backends.cortex_m.job:firmware",
             toolchain="keras",
             title="link the firmware",
             inputs={"compiled": compiled},
-            params={"core": name, "memory": {"flash": flash, "ram": ram}},
+            params={"core": name, "memory": memory},
             imports=("numpy",),
             timeout=600,
             label=label,
@@ -131,7 +144,7 @@ class CortexM:
             image = run(linked)
         except (ToolError, JobError) as error:
             return Synthesis({"reason": error.message}, notes=(f"no firmware: {error}",))
-        result = {**image.result, "memory": {"flash": flash, "ram": ram}, "machine": machine}
+        result = {**image.result, "machine": machine.name}
         artifacts = {"firmware": image.path / "firmware.elf"}
         assert request.golden is not None
         assert request.base is not None
@@ -141,7 +154,8 @@ class CortexM:
             title="run in QEMU",
             inputs={"compiled": compiled, "firmware": image.path, "golden": request.golden},
             params={
-                "machine": machine,
+                "machine": machine.name,
+                "clock_mhz": machine.clock_mhz,
                 "core": name,
                 "inputs": request.options["emulated_inputs"],
                 "timeout": 900,
@@ -159,7 +173,7 @@ class CortexM:
         result |= {key: seen.result[key] for key in ("instructions", "by_operator", "stack")}
         files = TFLITE.simulate(request, request.base)
         against = next(item.job for item in files if item.runtime == REFERENCE)
-        simulation = Simulation(f"QEMU {machine}", emulated, EXACT, against=against)
+        simulation = Simulation(f"QEMU {machine.name}", emulated, EXACT, against=against)
         return Synthesis(result, artifacts, (simulation,))
 
     def estimate(

@@ -16,8 +16,6 @@ from edgeflow.backends.cortex_m import emit_job, firmware_job, graph_job
 from edgeflow.backends.tflite.run_job import decode, encode
 from edgeflow.errors import JobError, ToolError
 
-TICK = 40
-"""Instructions a SysTick tick, at 25 MHz and one instruction a nanosecond (``-icount shift=0``)."""
 HOST_FLAGS = "-O2 -std=c99 -Wall -Wextra -Wpedantic -Wconversion -Werror".split()
 
 
@@ -101,8 +99,8 @@ def emulate(
 ) -> dict[str, Any]:
     """Run the firmware in QEMU on the golden inputs: ``outputs.npz``.
 
-    ``inputs``: ``compiled``, ``firmware``, ``golden``. ``params``: ``machine`` (QEMU's),
-    ``inputs`` (how many at most).
+    ``inputs``: ``compiled``, ``firmware``, ``golden``. ``params``: ``machine`` (QEMU's), its
+    ``clock_mhz``, ``inputs`` (how many at most).
 
     Result: ``runtime``, ``version`` (QEMU's), ``resolver`` (the core), ``instructions`` of one
     inference, ``by_operator`` (the same for each), ``stack`` (bytes used, at most).
@@ -119,14 +117,15 @@ def emulate(
         raise JobError("the firmware did not count its layers")
     _outputs(about, scratch / "outputs.bin", len(x), output)
     *layers, total, used, there = counts.tolist()
+    tick = 1000 / params["clock_mhz"]  # nanoseconds, and so instructions, of one SysTick
     if used >= there:
         raise JobError(f"the firmware's stack of {there} bytes is too small")
     return {
         "runtime": f"QEMU {params['machine']}",
         "version": version,
         "resolver": params["core"],
-        "instructions": total * TICK,
-        "by_operator": [ticks * TICK for ticks in layers],
+        "instructions": round(total * tick),
+        "by_operator": [round(ticks * tick) for ticks in layers],
         "stack": used,
     }
 

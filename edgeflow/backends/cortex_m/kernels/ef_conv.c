@@ -128,8 +128,12 @@ static inline const int8_t *products(const int8_t *weights, const ef_patch *x, i
                                      int32_t sum[4])
 {
     const mve_pred16_t first = 0x0F0FU;
-    const mve_pred16_t second = (mve_pred16_t)~first;
+    uint32_t others = 0xF0F0U;
     int32_t left = groups * PAIR * GROUP;
+
+    /* GCC 12 writes a constant with bit 15 set in a form that its assembler refuses. */
+    __asm("" : "+r"(others));
+    const mve_pred16_t second = (mve_pred16_t)others;
 
     while (left > 0) {
         const mve_pred16_t there = vctp8q((uint32_t)left);
@@ -321,8 +325,6 @@ static void filters(int32_t depth, int32_t outputs, const ef_range *range, const
     }
 }
 
-#if EF_DSP
-
 /* The same where nothing is odd: an even number of filters, two windows, and outputs that end
  * where int8 does. */
 static inline void finish(int32_t first, int32_t second, const ef_channel *channel, int8_t *out0,
@@ -363,18 +365,14 @@ static void filters_even(int32_t depth, int32_t outputs, const int8_t *weights,
     }
 }
 
-#endif
-
 static void pair(int32_t depth, int32_t outputs, const ef_range *range, const int8_t *weights,
                  const ef_channel *channels, const ef_patch *x, int8_t *out0, int8_t *out1)
 {
-#if EF_DSP
     if ((range->min == INT8_MIN) && (range->max == INT8_MAX) && (out1 != NULL) &&
         ((outputs & 1) == 0)) {
         filters_even(depth, outputs, weights, channels, x, out0, out1);
         return;
     }
-#endif
     filters(depth, outputs, range, weights, channels, x, out0, out1);
 }
 
