@@ -146,7 +146,8 @@ def place(
     """
     placed = {}
     for kind, source in artifacts.items():
-        goal = project if is_project(kind) else output / name / source.name
+        own = kind if source.name == "output" else source.name  # a job's whole folder has no name
+        goal = project if is_project(kind) else output / name / own
         try:
             if is_project(kind):
                 _place_project(source, goal, force, say)
