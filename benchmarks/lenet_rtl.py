@@ -72,7 +72,9 @@ def golden_of(runner: Runner, model: Model, data: Path, count: int) -> Finished:
     return runner.run(reference_job(model, cut))
 
 
-def measure(runner: Runner, model: Model, golden: Path, labels: Any, name: str) -> dict[str, Any]:
+def measure(
+    runner: Runner, model: Model, golden: Path, labels: Any, name: str, synthesise: bool
+) -> dict[str, Any]:
     """One board: the design, its simulation, its synthesis."""
     target = targets.load(name)
     compiled = runner.run(
@@ -96,6 +98,8 @@ def measure(runner: Runner, model: Model, golden: Path, labels: Any, name: str) 
         "reuse_factors": design["reuse_factors"],
         "budget": vars(stream.budget_of(target)),
     }
+    if not synthesise:
+        return found
     try:
         device = devices.device(target)
         assert device is not None
@@ -128,10 +132,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--bits", type=int, default=6)
     parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--limit", type=int, default=12000)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--limit", type=int, default=10000)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--boards", nargs="*", default=BOARDS)
     parser.add_argument("--train-only", action="store_true")
+    parser.add_argument("--no-synthesis", action="store_true")
     given = parser.parse_args()
     data = Path(os.environ["EDGEFLOW_DATA"]).resolve()
     with Runner() as runner:
@@ -151,7 +156,9 @@ def main() -> None:
         }
         if not given.train_only:
             for name in given.boards:
-                report["boards"][name] = measure(runner, model, golden.path, labels, name)
+                report["boards"][name] = measure(
+                    runner, model, golden.path, labels, name, not given.no_synthesis
+                )
         else:
             report["model_path"], report["golden"] = str(model.path), str(golden.path)
     text = json.dumps(report, indent=1)

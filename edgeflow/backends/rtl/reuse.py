@@ -67,8 +67,8 @@ class Folding:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a layer gets; ``asked`` is the user's reuse factor, ``dsp`` whether its multipliers
-    may be DSP blocks."""
+    """What a layer gets; ``asked`` is the user's reuse factor, ``dsp`` how many of its
+    multipliers may be DSP blocks (the others are made of adders)."""
 
     inputs: int
     outputs: int
@@ -76,7 +76,7 @@ class Choice:
     cycles: int
     multipliers: int
     asked: int | None
-    dsp: bool
+    dsp: int
     window: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Choice:
             "asked": self.asked,
             "cycles": self.cycles,
             "multipliers": self.multipliers,
-            "dsp": self.dsp and self.multipliers > 0,
+            "dsp": self.dsp,
             "line_buffer": self.window,
         }
 
@@ -318,13 +318,14 @@ def fits(folded: Mapping[str, Folding], budget: Budget, multiplier: str) -> bool
 
 def _blocks(
     works: Sequence[Work], best: Mapping[str, Folding], budget: Budget, multiplier: str
-) -> dict[str, bool]:
+) -> dict[str, int]:
+    """How many multipliers of each layer are DSP blocks."""
+    need = {work.name: best[work.name].multipliers for work in works}
     if multiplier != "auto" or budget.dsp is None:
-        return {work.name: multiplier != "lut" for work in works}
-    left = budget.dsp
+        return {name: 0 if multiplier == "lut" else many for name, many in need.items()}
+    left = int(budget.dsp)
     found = {}
     for work in sorted(works, key=lambda w: (-w.x_bits * w.w_bits, w.name)):
-        need = best[work.name].multipliers
-        found[work.name] = need <= left
-        left -= need if need <= left else 0
+        found[work.name] = min(need[work.name], left)
+        left -= found[work.name]
     return found

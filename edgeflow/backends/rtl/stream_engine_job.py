@@ -88,14 +88,14 @@ class Walker(Stage):
     (products with weights), ``max``, ``sum``.
 
     ``weights``: integers, ``(rows, columns, channels, filters)``; for ``each``
-    ``(rows, columns, channels)``. ``dsp``: whether multipliers are left to the synthesis
-    (``*``), else they are made of adders.
+    ``(rows, columns, channels)``. ``dsp``: so many multipliers are left to the synthesis (``*``,
+    which makes DSP blocks of them), the others are made of adders.
     """
 
     mode: str = "mac"
     geometry: Geometry = field(default_factory=lambda: Geometry((1, 1), (1, 1)))
     weights: Array | None = None
-    dsp: bool = True
+    dsp: int = 0
 
     # -- the plan ---------------------------------------------------------------------------
 

@@ -272,7 +272,9 @@ class Engine(Walker):
                     f"w[{place * bits + bits - 1}:{place * bits}]",
                     bits, int(column.min()), int(column.max()),
                 )  # fmt: skip
-                terms.append(registers.hold(self._product(logic, values[index], weight)))
+                terms.append(
+                    registers.hold(self._product(logic, values[index], weight, place < self.dsp))
+                )
             if self.mode == "each":
                 return terms
             for _ in range(self._tree_stages()):
@@ -284,11 +286,11 @@ class Engine(Walker):
             sums.append(terms[0])
         return sums
 
-    def _product(self, logic: Logic, value: Sig, weight: Sig) -> Sig:
+    def _product(self, logic: Logic, value: Sig, weight: Sig, block: bool) -> Sig:
         ends = [x * y for x in (value.low, value.high) for y in (weight.low, weight.high)]
         low, high = min(*ends, 0), max(*ends, 0)
         bits = width(low, high)
-        if self.dsp:
+        if block:
             return logic.wire(product(value, weight, bits), bits, low, high)
         parts = []
         for bit in range(weight.bits):
@@ -338,8 +340,8 @@ class Engine(Walker):
             found["rom_bits"] = float(self.rom_depth * self.weight_bits * self.multipliers)
             found["ff"] += 1.3 * term * self.multipliers
             found["lut"] += term * (self.multipliers - out.lanes if self.mode == "mac" else 0)
-            if self.dsp:
-                found["dsp"] = float(self.multipliers)
-            else:
-                found["lut"] += 1.2 * self.weight_bits * stream.grid.bits * self.multipliers
+            blocks = min(self.dsp, self.multipliers)
+            found["dsp"] = float(blocks)
+            by_adders = 1.2 * self.weight_bits * stream.grid.bits
+            found["lut"] += by_adders * (self.multipliers - blocks)
         return found
