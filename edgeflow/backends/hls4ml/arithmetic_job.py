@@ -344,7 +344,7 @@ class Arithmetic(Drawing):
         self.emit(
             layer,
             layer.kind.upper(),
-            types | self.tables(),
+            types | self.tables(layer),
             inputs=[before.name],
             **data,
             **more,

@@ -70,6 +70,7 @@ class Hls4ml:
                 "compiler": options["compiler"],
                 "io": reuse.interface(network, options),
                 "axi": _axi(request.target, options),
+                "fifo_depth": options["fifo_depth"],
                 **_precision(request),
             },
             imports=("numpy", "hls4ml"),
@@ -207,6 +208,7 @@ def _precision(request: Request) -> dict[str, Any]:
         **{name: options[name] for name in ("bits", "table_size")},
         "precision": default,
         "layers": _layers(request.model.network, options),
+        "softmax": options["softmax"],
     }
 
 
@@ -266,7 +268,7 @@ def _clock_ns(target: Target, options: Mapping[str, Any]) -> float:
 
 def _layers(network: Network, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Each layer's own types, and its strategy and reuse factor, legal ones."""
-    keys = ("precision", "result", "weight", "bias", "accum")
+    keys = (*recipe_options.ROLES, "fifo_depth")
     found = {
         name: {key: own[key] for key in keys if own.get(key)}
         for name, own in options["layers"].items()

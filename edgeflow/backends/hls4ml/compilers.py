@@ -11,10 +11,18 @@ from dataclasses import dataclass
 
 LATENCY, RESOURCE = "latency", "resource"
 UNROLLED, DISTRIBUTED = "resource_unrolled", "distributed_arithmetic"
+RECURRENT = ("lstm", "gru")
 XILINX = (LATENCY, RESOURCE, UNROLLED, DISTRIBUTED)
 AMD = r"(?i)xc"
 INTEL = r"(?i)(10[acm]|1s|5[acs]|ag|ep|arria|stratix|cyclone|agilex|max)"
 MICROCHIP = r"(?i)(mpf|m2|rt|pa5m)"
+INTEL_LACKS = frozenset({"elu", "tanh", "crop", *RECURRENT})
+"""Of hls4ml's layers for Intel's tools: elu ignores most of its inputs, tanh reads past its table,
+cropping is not there; a recurrent layer's gates need that tanh."""
+LIBERO_TAKES = frozenset(
+    "input dense batch_norm scale relu sigmoid tanh softplus softsign selu identity quantize "
+    "dequantize flatten reshape".split()
+)
 AC_TYPES = ("quartus", "oneapi", "catapult")
 """Compilers whose numbers are Siemens' ``ac_fixed``, and whose layers hls4ml wrote apart."""
 INTELS = ("quartus", "oneapi")
@@ -27,7 +35,8 @@ class Compiler:
     ``name`` is the option's value, ``backend`` hls4ml's own name of it, ``tool`` the vendor's.
     ``strategies`` it builds, the first where it has no choice; ``parts`` is a pattern of the
     devices it knows; ``include`` the headers' folders in the project. ``refuses`` are kinds of
-    layers that it lacks beside those that every one lacks. ``unsimulated`` says why its C++
+    layers that it lacks beside those that every one lacks; ``takes`` are all that it has, where
+    they are few. ``unsimulated`` says why its C++
     cannot be compiled with g++, None where it can.
     """
 
@@ -39,7 +48,12 @@ class Compiler:
     include: tuple[str, ...]
     interfaces: tuple[str, ...] = ("parallel", "stream")
     refuses: frozenset[str] = frozenset()
+    takes: frozenset[str] | None = None
     unsimulated: str | None = None
+
+    def lacks(self, kind: str) -> bool:
+        """Whether hls4ml has this kind of layer for others, and not for this one."""
+        return kind in self.refuses or (self.takes is not None and kind not in self.takes)
 
     @property
     def sources(self) -> str:
@@ -62,7 +76,7 @@ COMPILERS: Mapping[str, Compiler] = {
         ),
         Compiler(
             "quartus", "Quartus", "Intel HLS compiler", (RESOURCE,), INTEL,
-            ("firmware/ac_types", "firmware/ap_types"),
+            ("firmware/ac_types", "firmware/ap_types"), refuses=INTEL_LACKS,
         ),
         Compiler(
             "catapult", "Catapult", "Catapult HLS", (LATENCY, RESOURCE), AMD,
@@ -71,13 +85,16 @@ COMPILERS: Mapping[str, Compiler] = {
                 "firmware/ac_types/include", "firmware/ac_math/include",
                 "firmware/ac_simutils/include", "firmware/nnet_utils",
             ),
+            refuses=frozenset({"crop", "hard_tanh", *RECURRENT}),
         ),
         Compiler(
             "oneapi", "oneAPI", "oneAPI DPC++ compiler", (RESOURCE,), INTEL, (),
+            refuses=INTEL_LACKS,
             unsimulated="its C++ is SYCL, which only Intel's icpx compiles",
         ),
         Compiler(
             "libero", "Libero", "SmartHLS", (LATENCY, RESOURCE), MICROCHIP, (),
+            takes=LIBERO_TAKES,
             unsimulated="its C++ needs the headers of Microchip's SmartHLS, which are not free",
         ),
     )

@@ -64,6 +64,21 @@ def convert(network: Network, plan: Plan, params: Mapping[str, Any]) -> Any:
         ) from error
 
 
+def set_depths(model: Any, plan: Plan, params: Mapping[str, Any]) -> None:
+    """The FIFOs behind layers, as deep as the user wants; hls4ml's own hold a whole tensor."""
+    own = {
+        plan.place[name]: given["fifo_depth"]
+        for name, given in params["layers"].items()
+        if given.get("fifo_depth") and name in plan.place
+    }
+    for layer in model.get_layers():
+        depth = own.get(layer.name, params["fifo_depth"])
+        for variable in layer.get_variables():
+            pragma = getattr(variable, "pragma", None)
+            if depth and isinstance(pragma, tuple) and pragma[0] == "stream":
+                variable.pragma = ("stream", depth)
+
+
 def write(model: Any, folder: str, trace: bool) -> None:
     """Write the project; with `trace`, its C++ can record every layer's output."""
     model.config.config["OutputDir"] = folder

@@ -88,4 +88,5 @@ def types_of(params: dict[str, Any], golden: dict[str, Array], network: Network)
     return Types(
         params["bits"], default, params["layers"], ranges, params["table_size"],
         params.get("compiler", "vitis"), params.get("softmax", "stable"),
+        params.get("name", ""),
     )  # fmt: skip

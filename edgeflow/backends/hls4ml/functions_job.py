@@ -114,7 +114,7 @@ class Functions(Drawing):
         self.emit(
             layer,
             class_name,
-            {"result": self.result(layer, full), "param": param_t, **self.tables()},
+            {"result": self.result(layer, full), "param": param_t, **self.tables(layer)},
             activation=class_name,
             activ_param=value,
             n_in=layer.output_size,
@@ -149,7 +149,7 @@ class Functions(Drawing):
         self.emit(
             layer,
             "Activation",
-            {"result": result, **self.tables()},
+            {"result": result, **self.tables(layer)},
             activation=layer.kind,
             n_in=layer.output_size,
             table_size=self.types.table_size,
@@ -194,22 +194,32 @@ class Functions(Drawing):
         result = of_quantizer(layer.quantizer) or self.types.given(layer.name, "result")
         low, high = self.types.ranges.get(layer.inputs[0], (0.0, 16.0))
         reach = min(4, math.ceil(math.log2(max(high - low, 2.0**-8))))
+        before, large = self.source(layer), 1
+        if self.types.softmax in ("latency", "legacy"):
+            # exp of the logits themselves: its table is addressed by their top bits
+            x = before.result
+            large = max(1, math.ceil(max(x.high, 0.0) * math.log2(math.e)) + 1)
+            whole += large
+            before = self.widened(layer, Fixed(max(x.width, address), x.integer, x.signed))
+        types = {
+            "result": result or Fixed(self.types.bits, 1, signed=False).rounded(),
+            "exp_table": Fixed(17 + large, large, signed=False).rounded(),
+            "inv_table": Fixed(18, 1, signed=False).rounded(),
+            "accum": Fixed(17 + whole, whole, signed=False).rounded(),
+            "inv_inp": Fixed(address, whole, signed=False).rounded(),
+        }
+        given = {role: self.types.given(layer.name, role) for role in types if role != "result"}
         self.emit(
             layer,
             "Softmax",
-            {
-                "result": result or Fixed(self.types.bits, 1, signed=False).rounded(),
-                "exp_table": Fixed(18, 1, signed=False).rounded(),
-                "inv_table": Fixed(18, 1, signed=False).rounded(),
-                "accum": Fixed(17 + whole, whole, signed=False).rounded(),
-                "inv_inp": Fixed(address, whole, signed=False).rounded(),
-            },
+            types | {role: kind for role, kind in given.items() if kind is not None},
+            inputs=[before.name],
             activation="softmax",
             axis=-1,
             n_in=math.prod(shape),
             n_outer=math.prod(shape[:-1]),
             n_inner=1,
-            implementation="stable",
+            implementation=self.types.softmax,
             table_size=self.types.table_size,
             exp_table_size=self.types.table_size,
             inv_table_size=self.types.table_size,
@@ -245,7 +255,7 @@ class Functions(Drawing):
             n_in=math.prod(shape),
             n_outer=1,
             n_inner=1,
-            implementation="stable",
+            implementation=self.types.softmax,
             table_size=self.types.table_size,
             exp_table_size=self.types.table_size,
             inv_table_size=self.types.table_size,

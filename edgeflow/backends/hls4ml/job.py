@@ -58,6 +58,7 @@ def compile(
     network, golden, plan = drawn.network, drawn.golden, drawn.plan()
     progress(1, 4, "convert")
     model = convert_job.convert(network, plan, params)
+    convert_job.set_depths(model, plan, params)
     name = params["name"]
     progress(2, 4, "write the project")
     convert_job.write(model, name, trace=False)
@@ -153,7 +154,7 @@ def _record(
     last = plan.place[network.outputs[0]]
     return {
         "name": params["name"],
-        **{key: params[key] for key in ("bits", "table_size", "compiler")},
+        **{key: params[key] for key in ("bits", "table_size", "compiler", "softmax")},
         **{key: result[key] for key in ("version", "inexact", "unsimulated")},
         **{key: result[key] for key in ("scale", "logits_scale")},
         "result_type": result["types"].get(last, {}).get("result"),

@@ -13,10 +13,16 @@ TYPE_PATTERN = (
     r"(\s*,\s*(AP_)?(SAT|SAT_ZERO|SAT_SYM|WRAP|WRAP_SM))?)?|int\s*<\s*\d{1,3})\s*>\s*$"
 )
 
+WIDEST = 64
+"""Bits of a type: float64, in which the model is computed, tells no more apart."""
+
 
 def _hls_type(text: str) -> str:
     if not re.match(TYPE_PATTERN, text):
         raise ValueError("expected a type such as ap_fixed<16,6>")
+    width = int(re.findall(r"\d+", text)[0])
+    if not 1 <= width <= WIDEST:
+        raise ValueError(f"expected 1 to {WIDEST} bits, found {width} in '{text}'")
     return text
 
 
@@ -40,6 +46,12 @@ Strategy = Literal["auto", "latency", "resource", "resource_unrolled", "distribu
 Reuse = Annotated[int, Field(ge=1)] | Literal["auto"]
 
 
+ROLES = ("precision", "result", "weight", "bias", "accum", "table", "exp_table", "inv_table")
+"""The types of a layer that a user may give."""
+
+Depth = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
 class LayerOptions(BaseModel):
     """Options of one layer, by the Network's name of it."""
 
@@ -52,6 +64,10 @@ class LayerOptions(BaseModel):
     accum: HlsType | None = Field(None, description="type of sums")
     strategy: Strategy | None = Field(None, description="default: the model's")
     reuse_factor: Reuse | None = Field(None, description="default: the model's")
+    fifo_depth: Depth | None = Field(None, description="words in the FIFO behind it (io: stream)")
+    exp_table: HlsType | None = Field(None, description="softmax: type of exp's table")
+    inv_table: HlsType | None = Field(None, description="softmax: type of 1/x's table")
+    table: HlsType | None = Field(None, description="type of a function's table")
 
 
 class AxiOptions(BaseModel):
@@ -105,6 +121,14 @@ class Options(BaseModel):
     bits: int = Field(18, ge=4, le=64, description="width of a type that is not exact")
     table_size: Literal[256, 512, 1024, 2048, 4096, 8192] = Field(
         2048, description="entries of the tables of softmax, sigmoid, tanh"
+    )
+    softmax: Literal["stable", "latency", "argmax", "legacy"] = Field(
+        "stable",
+        description="argmax: 1 for the largest, 0 for the others; latency, legacy: no maximum is "
+        "taken off first, which is right for small logits alone",
+    )
+    fifo_depth: Depth | None = Field(
+        None, description="words in each FIFO (io: stream); default: a whole tensor"
     )
     axi: AxiOptions = Field(default_factory=AxiOptions, description="of vivado_accelerator")
     layers: dict[str, LayerOptions] = Field(default_factory=dict, description="by layer name")

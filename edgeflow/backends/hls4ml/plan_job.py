@@ -33,13 +33,30 @@ WIDEST = 40
 EXACT_WEIGHTS = 20
 """Widest weight type (bits) that is taken to hold the model's own weights exactly."""
 
+PRECISION = ("result", "weight", "bias", "scale", "recurrent_weight", "recurrent_bias", "alpha")
+"""Roles that a layer's ``precision`` gives the type of."""
+
 RESERVED = frozenset(
-    "input auto break case char class const continue default delete do double else enum extern "
-    "float for goto if int long namespace new operator private protected public register return "
-    "short signed sizeof static struct switch template this throw typedef union unsigned using "
-    "virtual void volatile while nnet".split()
+    "alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t "
+    "class compl const const_cast constexpr continue decltype default delete do double "
+    "dynamic_cast else enum explicit export extern false float for friend goto if inline int long "
+    "mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public "
+    "register reinterpret_cast return short signed sizeof static static_assert static_cast struct "
+    "switch template this thread_local throw true try typedef typeid typename union unsigned using "
+    "virtual void volatile wchar_t while xor xor_eq override final component "  # C++, Intel's
+    "input output result weights nnet hls ihc std main linux unix i386 null eof errno stdin stdout "
+    "stderr assert signbit isnan isinf stream task tanh exp log sin cos sqrt abs min max floor y0 "
+    "y1 yn j0 j1 jn gamma index time clock remove rename read write open close div pow fma "
+    "input_t result_t model_default_t bram".split()
 )
-"""Names that a C++ identifier, or a layer of hls4ml's, cannot have."""
+"""Names that a variable of the C++ cannot have: keywords, macros and functions of the headers,
+hls4ml's own names. In lower case: hls4ml tells no case apart."""
+
+NUMBERED = re.compile(r"(layer|config|w|b|s|a|z|t|wr|br|p|io|loop)\d+(_\w*)?", re.IGNORECASE)
+"""What hls4ml calls the variables and types of its layers."""
+
+LONGEST = 60
+"""Characters of a name; the vendors' tools put their own words behind."""
 
 
 @dataclass
@@ -87,19 +104,20 @@ class Types:
     table_size: int
     compiler: str = "vitis"
     softmax: str = "stable"
+    top: str = ""
 
     def given(self, layer: str, role: str) -> Fixed | None:
         """The user's type for this role of this layer."""
         own = self.layers.get(layer, {})
-        text = own.get(role) or (own.get("precision") if role != "accum" else None)
+        text = own.get(role) or (own.get("precision") if role in PRECISION else None)
         return parse(text) if text else None
 
 
 def c_name(name: str, taken: set[str]) -> str:
     """A C identifier for a layer: its own name where that is one, and not taken (hls4ml ignores
     case)."""
-    base = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "layer"
-    if base[0].isdigit() or base.lower() in RESERVED:
+    base = re.sub(r"[\W_]+", "_", name, flags=re.ASCII).strip("_")[:LONGEST] or "layer"
+    if base[0].isdigit() or base.lower() in RESERVED or NUMBERED.fullmatch(base):
         base = f"l_{base}"
     found, count = base, 1
     while found.lower() in taken:
@@ -120,7 +138,7 @@ class Drawing:
         self.x = x
         self.types = types
         self.plan = Plan()
-        self.taken: set[str] = set()
+        self.taken = {types.top.lower()}
         self.emitted: dict[str, Emitted] = {}
 
     def source(self, layer: Layer, index: int = 0) -> Emitted:
@@ -211,9 +229,10 @@ class Drawing:
             activation="linear", n_in=size, trusted=True,
         )  # fmt: skip
 
-    def tables(self) -> dict[str, Fixed]:
+    def tables(self, layer: Layer) -> dict[str, Fixed]:
         """The type of a function's table."""
-        return {"table": Fixed(self.types.bits, 4).rounded()}
+        given = self.types.given(layer.name, "table")
+        return {"table": given or Fixed(self.types.bits, 4).rounded()}
 
 
 def hls_type(kind: Fixed) -> Any:

@@ -1,5 +1,5 @@
-"""What hls4ml 1.3.0's Vivado and Vitis backends take, as one table; read from its sources (the
-parsers, the layer templates and the assertions in ``nnet_utils``) and tried by the tests."""
+"""What hls4ml 1.3.0's backends take, as one table; read from its sources (the parsers,
+the layer templates and the assertions in ``nnet_utils``) and tried by the tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from edgeflow.backends.base import Problem
 from edgeflow.backends.hls4ml import reuse
-from edgeflow.backends.hls4ml.compilers import COMPILERS, DISTRIBUTED, UNROLLED
+from edgeflow.backends.hls4ml.compilers import AC_TYPES, COMPILERS, DISTRIBUTED, INTELS, UNROLLED
 from edgeflow.network import Layer, Network
 
 BOTH = ("parallel", "stream")
@@ -221,6 +221,7 @@ def problems(network: Network, options: Mapping[str, Any]) -> list[Problem]:
     """Everything that stands in the way of this network, with these options."""
     io = reuse.interface(network, options)
     found = [*_layer_names(network, options)]
+    compiler = COMPILERS[options["compiler"]]
     for layer in network:
         interfaces = INTERFACES.get(layer.kind)
         if interfaces is None:
@@ -230,6 +231,30 @@ def problems(network: Network, options: Mapping[str, Any]) -> list[Problem]:
             found.append(
                 Problem(
                     layer.name, f"'{layer.kind}' is not there with io: {io}", f"io: {interfaces[0]}"
+                )
+            )  # fmt: skip
+        if compiler.lacks(layer.kind) or (
+            compiler.name == "catapult" and io == "stream" and layer.kind.startswith("avg_pool")
+        ):
+            found.append(
+                Problem(
+                    layer.name,
+                    f"hls4ml's '{layer.kind}' for {compiler.tool} is missing or computes something "
+                    "else", "compiler: vitis or vivado, or another layer",
+                )
+            )  # fmt: skip
+        if compiler.name in AC_TYPES and reuse.by_element(layer):
+            found.append(
+                Problem(
+                    layer.name, f"{compiler.tool} takes one type per tensor, found bits that "
+                    "differ from element to element", "compiler: vitis or vivado",
+                )
+            )  # fmt: skip
+        if compiler.name in INTELS and layer.kind == "softmax" and len(layer.output_shape) != 1:
+            found.append(
+                Problem(
+                    layer.name, f"{compiler.tool} takes a softmax of one axis, found "
+                    f"{layer.output_shape}", "compiler: vitis or vivado",
                 )
             )  # fmt: skip
         if any(dim is None for dim in layer.output_shape):
@@ -252,7 +277,12 @@ def problems(network: Network, options: Mapping[str, Any]) -> list[Problem]:
                         layer.name, f"hls4ml takes {rule.limit}{where}, found {what}", rule.remedy
                     )
                 )  # fmt: skip
-    return [*found, *_strategies(network, options, io), *_limits(network, options, io)]
+    return [
+        *found,
+        *_strategies(network, options, io),
+        *_fifos(options, io),
+        *_limits(network, options, io),
+    ]
 
 
 def _unknown(layer: Layer) -> Problem:
@@ -331,6 +361,19 @@ def _strategies(network: Network, options: Mapping[str, Any], io: str) -> list[P
                 )
             )  # fmt: skip
     return found
+
+
+def _fifos(options: Mapping[str, Any], io: str) -> list[Problem]:
+    """Depths of FIFOs that are not there."""
+    given = [name for name, own in options["layers"].items() if own.get("fifo_depth")]
+    if io == "stream" or not (given or options["fifo_depth"]):
+        return []
+    return [
+        Problem(
+            given[0] if given else None, "fifo_depth is for io: stream; io: parallel has no FIFOs",
+            "io: stream, or remove fifo_depth",
+        )
+    ]  # fmt: skip
 
 
 def _limits(network: Network, options: Mapping[str, Any], io: str) -> list[Problem]:

@@ -90,6 +90,8 @@ def _softmax(network: Network, record: Mapping[str, Any]) -> tuple[list[str], fl
     if not found:
         return [], 0.0
     classes = int(found[0].output_shape[-1] or 1)
+    if record.get("softmax", "stable") != "stable":
+        return [found[0].name], 1.0  # one-hot, or tables that are coarse where logits are large
     step = 2.0 ** (classes).bit_length() / record["table_size"]
     return [found[0].name], 16 / record["table_size"] + 2 * step + 2.0**-15
 
