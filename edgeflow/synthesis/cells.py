@@ -72,6 +72,15 @@ ECP5: Final[Mapping[str, Mapping[str, int]]] = {
     "MULT18X18D": {"dsp": 1},
     "ALU54B": {"alu54": 1},
 }
+GOWIN_MULTIPLIERS: Final[Mapping[str, Mapping[str, int]]] = {
+    # in halves of the multiplier of 18x18
+    "MULT9X9": {"half_dsp": 1},
+    "MULT18X18": {"half_dsp": 2},
+    "MULTALU18X18": {"half_dsp": 2},
+    "MULTALU36X18": {"half_dsp": 4},
+    "MULTADDALU18X18": {"half_dsp": 4},
+    "MULT36X36": {"half_dsp": 8},
+}
 GOWIN: Final[Mapping[str, Mapping[str, int]]] = {
     **{f"LUT{n}": {"lut": 1} for n in range(1, 5)},
     **{f"MUX2_LUT{n}": {"mux": 1} for n in range(5, 9)},
@@ -86,12 +95,7 @@ GOWIN: Final[Mapping[str, Mapping[str, int]]] = {
         name: {"bram_18k": 1}
         for name in "SP SPX9 SDP SDPB SDPX9 SDPX9B DP DPB DPX9 DPX9B pROM pROMX9 ROM ROMX9".split()
     },
-    "MULT9X9": {"dsp": 1},
-    "MULT18X18": {"dsp": 1},
-    "MULT36X36": {"dsp": 1},
-    "MULTALU18X18": {"dsp": 1},
-    "MULTALU36X18": {"dsp": 1},
-    "MULTADDALU18X18": {"dsp": 1},
+    **GOWIN_MULTIPLIERS,
 }
 COUNTS: Final = {
     "ice40": ICE40,
@@ -131,6 +135,7 @@ def count(kinds: Mapping[str, int], family: str) -> tuple[dict[str, int], list[s
             continue
         for resource, each in parts.items():
             total[resource] = total.get(resource, 0) + each * number
+    total["dsp"] += -(-total.pop("half_dsp", 0) // 2)
     return total, strange
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -54,7 +55,8 @@ def route(
         ``utilisation`` {resource: {used, available}}, ``clocks`` {net: {reached_mhz,
         wished_mhz}}, ``clock_mhz`` (the slowest reached; None without a clock), ``met``,
         ``critical_path`` (`timing_job.critical_path`), ``bitstream`` (file name or None),
-        ``tools``, ``seed``, ``seconds`` {place_and_route, pack}, ``peak_memory``.
+        ``notes`` (what the clock leaves out), ``tools``, ``seed``, ``seconds`` {place_and_route,
+        pack}, ``peak_memory``.
 
     Raises:
         UnsupportedError: it does not fit; says by how much.
@@ -221,9 +223,15 @@ def _report(raw: Mapping[str, Any], params: Mapping[str, Any], family: str) -> d
     top = next(m for m in modules.values() if int(m["attributes"].get("top", "0"), 2))
     reached = timing_job.clocks(raw.get("fmax", {}))
     slowest = min((clock["reached_mhz"] for clock in reached.values()), default=None)
+    used = timing_job.utilisation(raw["utilization"], family)
+    if "ff" not in used:  # iCE40: the flip-flops are in the same cells as the LUTs
+        kinds = Counter(cell["type"] for cell in top["cells"].values())
+        number = cells.count(kinds, family)[0]["ff"]
+        used["ff"] = {"used": number, "available": used["lut"]["available"]}
     return {
         "device": dict(params["device"]),
-        "utilisation": timing_job.utilisation(raw["utilization"], family),
+        "utilisation": used,
+        "notes": timing_job.notes(raw["utilization"], family),
         "clocks": reached,
         "clock_mhz": slowest,
         "met": all(c["reached_mhz"] >= c["wished_mhz"] for c in reached.values()),

@@ -46,7 +46,8 @@ SUFFIX: Final = re.compile(r"(_LC|_DFFLC|_LUT4LC|\$comb\d*|\$ff\d*|_SLICE|\$[A-Z
 def utilisation(raw: Mapping[str, Mapping[str, int]], family: str) -> dict[str, dict[str, int]]:
     """``{resource: {used, available}}`` by our names (its whole report is in ``nextpnr.json``).
 
-    A Gowin ALU takes the place of a LUT, so it counts as one too.
+    A Gowin ALU takes the place of a LUT, so it counts as one too; its multipliers are counted as
+    if each were the one of 18x18, of which two of 9x9 make one.
     """
     names = RESOURCES[family]
     found: dict[str, dict[str, int]] = {}
@@ -56,9 +57,26 @@ def utilisation(raw: Mapping[str, Mapping[str, int]], family: str) -> dict[str, 
                 "used": int(numbers["used"]),
                 "available": int(numbers["available"]),
             }
-    if family == "gowin" and "lut" in found and "carry" in found:
-        found["lut"]["used"] += found["carry"]["used"]
+    if family == "gowin":
+        used = {kind: int(numbers["used"]) for kind, numbers in raw.items()}
+        found["lut"]["used"] += used.get("ALU", 0)
+        kinds = {kind: used.get(kind, 0) for kind in cells.GOWIN_MULTIPLIERS}
+        found["dsp"]["used"] = cells.count(kinds, family)[0]["dsp"]
     return found
+
+
+UNTIMED: Final = {"gowin": tuple(cells.GOWIN_MULTIPLIERS)}
+"""Kinds of cells through which nextpnr times no path (seen in its reports, version 0.11.1)."""
+
+
+def notes(raw: Mapping[str, Mapping[str, int]], family: str) -> list[str]:
+    """What the clock that is reported leaves out."""
+    found = [kind for kind in UNTIMED.get(family, ()) if raw.get(kind, {}).get("used")]
+    if not found:
+        return []
+    return [
+        f"nextpnr does not time {', '.join(found)}: the clock reached is that of the other paths"
+    ]
 
 
 def clocks(raw: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
@@ -77,7 +95,7 @@ def clocks(raw: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]
 def clock_name(net: str) -> str:
     """The designer's name of a clock: nextpnr adds what buffer it comes from."""
     net = net.removeprefix("posedge ").removeprefix("negedge ").removeprefix("$glbnet$")
-    return net.partition("$")[0].rpartition(".")[2] or net
+    return cells.real_name(net.partition("$")[0]).rpartition(".")[2] or net
 
 
 def critical_path(

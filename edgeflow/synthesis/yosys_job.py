@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -70,9 +71,9 @@ def synthesise(
     folder = Path("rtl")
     folder.mkdir()
     sources = _collect(inputs, params.get("files"), folder)
-    Path("script.ys").write_text(_script(sources, params))
     tool = tools.Tool.from_json(params["tool"])
     variables = tools.prepare(tool, progress)
+    Path("script.ys").write_text(_script(sources, params, _options(tool, params["family"])))
     watch = _Log(progress)
     ran = process.run(
         [*tools.command(tool), "-s", "../script.ys"],
@@ -139,7 +140,22 @@ def _collect(inputs: dict[str, Path], wanted: list[str] | None, folder: Path) ->
     return sources
 
 
-def _script(sources: list[str], params: dict[str, Any]) -> str:
+def _options(tool: tools.Tool, family: str) -> str | None:
+    """What a native yosys says of the family's command: an old one lacks some options.
+
+    None for the toolchain's, which has them all.
+    """
+    if tool.origin != "native":
+        return None
+    said = subprocess.run(
+        [*tools.command(tool), "-p", f"help {SCRIPTS[family][0].split()[0]}"],
+        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    return said.stdout
+
+
+def _script(sources: list[str], params: dict[str, Any], options: str | None) -> str:
+    """The commands; ``options`` is the help in which an option must stand, None where all do."""
     family = params["family"]
     command, bare, dsp, no_dsp = SCRIPTS[family]
     device = str(params.get("device") or "")
@@ -149,7 +165,13 @@ def _script(sources: list[str], params: dict[str, Any]) -> str:
         command = f"{command.rpartition(' ')[0]} {device}"
     words = [command, "-top", params["top"], dsp if params.get("dsp", True) else no_dsp]
     if params.get("out_of_context", True):
-        words.append(bare)
+        words += bare.split()
+    if options is not None and (variant := " -family gw1n") in words[0] and "gw2a" not in options:
+        words[0] = words[0].replace(variant, "")  # the only one that it has
+    words = [
+        word for word in words
+        if options is None or not word.startswith("-no") or f" {word}\n" in options
+    ]  # fmt: skip
     reads = [
         f"read_verilog -defer {'-sv ' if name.endswith('.sv') else ''}-I. {name}"
         for name in sources

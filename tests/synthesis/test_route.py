@@ -68,11 +68,11 @@ def test_a_bitstream_for_each_family(board: str, design: Path, runner: Runner) -
     assert BEGINS[board] in bitstream[:2000]
     used = result["utilisation"]
     assert used["io"]["used"] == 6
+    assert used["ff"]["used"] == 40
     for name in ("lut", "ff", "dsp"):
         figure = target.figure("resources", name)
-        if name in used:
-            assert figure is not None
-            assert used[name]["available"] == figure.value  # the target's file says the same
+        assert figure is not None
+        assert used[name]["available"] == figure.value  # the target's file says the same
     assert used["lut"]["used"] >= netlist.result["utilisation"]["lut"] * 0.9
     assert set(result["clocks"]) == {"clk"}
     assert result["clocks"]["clk"]["wished_mhz"] == pytest.approx(target.clock_mhz, rel=1e-3)
@@ -85,6 +85,20 @@ def test_a_bitstream_for_each_family(board: str, design: Path, runner: Runner) -
     assert (done.path / BOARDS[board]).is_file()
     assert [tool["origin"] for tool in result["tools"]]
     assert str(design) not in json.dumps(dict(result))
+
+
+def test_what_is_not_timed_is_said(design: Path, runner: Runner) -> None:
+    target = targets.load("tang-nano-9k")
+    for dsp in (True, False):
+        job = flow.synthesis_job(design, "board", "gowin", out_of_context=False, dsp=dsp)
+        netlist = runner.run(job)
+        done = runner.run(
+            flow.route_job(netlist.path, target, flow.ports_of(netlist.result), bitstream=False)
+        )
+        assert done.result["utilisation"]["dsp"]["used"] == int(dsp)
+        assert done.result["bitstream"] is None
+        said = "".join(done.result["notes"])
+        assert ("nextpnr does not time MULT9X9" in said) == dsp
 
 
 def test_seed_and_wish_change_the_result_and_a_rerun_does_not(

@@ -86,6 +86,9 @@ def test_multipliers_go_where_they_are_wanted(design: Path, runner: Runner) -> N
     with_dsp = runner.run(flow.synthesis_job(design, "board", "ecp5"))
     without = runner.run(flow.synthesis_job(design, "board", "ecp5", dsp=False))
     assert with_dsp.result["utilisation"]["dsp"] == 2
+    halves = runner.run(flow.synthesis_job(design, "board", "gowin"))
+    assert halves.result["cells"]["MULT9X9"] == 2
+    assert halves.result["utilisation"]["dsp"] == 1  # two of 9x9 are one of 18x18
     assert without.result["utilisation"]["dsp"] == 0
     assert without.result["utilisation"]["lut"] > with_dsp.result["utilisation"]["lut"]
 

@@ -12,7 +12,7 @@ from edgeflow.backends.base import Request, Run, Simulation, Synthesis
 from edgeflow.backends.rtl import costs, tolerances, wrapping
 from edgeflow.errors import TargetError, ToolError, UnsupportedError
 from edgeflow.jobs import Job
-from edgeflow.synthesis import devices, flow
+from edgeflow.synthesis import devices, flow, power
 
 QUICK: Final = {"area": 25_000.0, "bitstream": 22_000.0}
 """LUTs (da4ml's count) up to which `auto` goes so far: about five minutes on two cores."""
@@ -48,9 +48,10 @@ def synthesise(request: Request, compiled: Path, run: Run, asked: bool) -> Synth
     if goal == "rtl":
         return Synthesis({}, notes=tuple(made.notes)) if made.notes else None
     try:
-        _area(request, compiled, design, run, made)
+        netlist = _area(request, compiled, design, run, made)
         if goal == "bitstream":
             _bitstream(request, compiled, design, run, made)
+        _activity(request, compiled, design, netlist, run, made)
     except (ToolError, TargetError) as error:
         if request.options["build"] != "auto":
             raise
@@ -114,8 +115,8 @@ def _refuse_oversize(needed: Mapping[str, float], request: Request) -> None:
 
 def _area(
     request: Request, compiled: Path, design: Mapping[str, Any], run: Run, made: Made
-) -> None:
-    """The core by itself: what it takes, and its netlist on the golden inputs."""
+) -> Path:
+    """The core by itself: what it takes, and its netlist on the golden inputs; its folder."""
     target = request.target
     family = devices.family(target)
     assert family is not None
@@ -143,6 +144,27 @@ def _area(
     made.artifacts["netlist"] = finished.path / "netlist.json"
     if request.golden is not None:
         made.simulations.append(_netlist(request, compiled, finished.path))
+    return finished.path
+
+
+def _activity(
+    request: Request,
+    compiled: Path,
+    design: Mapping[str, Any],
+    netlist: Path,
+    run: Run,
+    made: Made,
+) -> None:
+    """What toggles in the core on real inputs, for the power, and as SAIF for a vendor's tool."""
+    if request.golden is None:
+        return
+    label = request.target.name
+    counted = run(power.count_job(netlist, compiled, request.golden, label=label))
+    made.result["toggles"] = dict(counted.result)
+    clock = made.result.get("clock_mhz") or request.options["clock_mhz"] or request.target.clock_mhz
+    if clock:
+        saif = run(power.saif_job(counted.path, design["top"], clock, label=label))
+        made.artifacts["saif"] = saif.path / "activity.saif"
 
 
 def _netlist(request: Request, compiled: Path, netlist: Path) -> Simulation:
@@ -230,6 +252,7 @@ def _bitstream(
         + (f", the board's clock is {running:g} MHz" if running else "")
         + ("" if found["met"] else "; the clock is NOT met")
     )
+    made.notes += found["notes"]
 
 
 def _limits(request: Request) -> dict[str, Any]:
