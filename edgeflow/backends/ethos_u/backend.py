@@ -1,0 +1,101 @@
+"""The ethos_u backend: .tflite files for Arm Ethos-U NPUs, by Vela."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeflow import validation
+from edgeflow.backends.base import Problem, Request, Simulation
+from edgeflow.backends.ethos_u import costs
+from edgeflow.backends.ethos_u.options import Options
+from edgeflow.backends.tflite.backend import BACKEND as TFLITE
+from edgeflow.estimate.quantity import Estimate
+from edgeflow.jobs import Job
+from edgeflow.network import Network
+from edgeflow.targets import Target
+
+SETTINGS = ("accelerator", "system_config", "memory_mode")
+
+
+class EthosU:
+    """See `edgeflow.backends.base.Backend`."""
+
+    name = "ethos_u"
+    description = "int8 TFLite files compiled for Arm Ethos-U NPUs, by Vela"
+
+    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Check the recipe's options (`options.Options`) and fill in the defaults.
+
+        Raises:
+            RecipeError: an unknown option or a wrong value.
+        """
+        return validation.options(Options, given, where)
+
+    def schema(self) -> dict[str, Any]:
+        """The options' JSON Schema."""
+        return Options.model_json_schema()
+
+    def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
+        """What the .tflite file cannot hold, and what Vela must be told and is not."""
+        found = TFLITE.check(network, target, options)
+        missing = [key for key in SETTINGS if not (options.get(key) or target.settings.get(key))]
+        if missing:
+            found.append(
+                Problem(
+                    None, f"the target '{target.name}' does not say {', '.join(missing)}",
+                    f"give the options {', '.join(missing)}, or choose an ethos-u target",
+                )
+            )  # fmt: skip
+        return found
+
+    def needs_data(self, network: Network, target: Target, options: Mapping[str, Any]) -> bool:
+        """Whether the compilation measures ranges on data."""
+        return TFLITE.needs_data(network, target, options)
+
+    def base(self, request: Request) -> Job:
+        """The job that makes the .tflite file."""
+        return TFLITE.compile(request)
+
+    def compile(self, request: Request) -> Job:
+        """The job that runs Vela."""
+        assert request.base is not None
+        options, settings = request.options, request.target.settings
+        return Job(
+            entry="edgeflow.backends.ethos_u.job:compile",
+            toolchain="keras",
+            title="compile for the NPU",
+            inputs={"tflite": request.base},
+            params={
+                **{key: options.get(key) or settings.get(key) for key in SETTINGS},
+                "optimise": options["optimise"],
+                "arena_cache_size": options["arena_cache_size"],
+            },
+            timeout=1800,
+            label=request.target.name,
+        )
+
+    def simulate(self, request: Request, compiled: Path) -> list[Simulation]:
+        """The .tflite file that Vela was given: what it makes runs on the NPU alone."""
+        del compiled
+        assert request.base is not None
+        return TFLITE.simulate(request, request.base)
+
+    def estimate(
+        self,
+        network: Network,
+        target: Target,
+        options: Mapping[str, Any],
+        compiled: Path | None = None,  # noqa: ARG002 - of the contract
+        result: Mapping[str, Any] | None = None,
+    ) -> dict[str, Estimate]:
+        """What it costs, by Vela's own figures once it has run."""
+        return costs.estimate(TFLITE.estimate(network, target, options), target, result)
+
+    def artifacts(self, compiled: Path) -> Mapping[str, Path]:
+        """The compiled file, and Vela's tables."""
+        return {"tflite_vela": compiled / "model_vela.tflite", "vela": compiled / "vela.json"}
+
+
+BACKEND = EthosU()

@@ -1,0 +1,154 @@
+"""The ethos_u job: a .tflite file through Vela, and what Vela's tables say of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from edgeflow.errors import JobError, UnsupportedError
+
+WARNING = re.compile(
+    r"^Warning \(supported operators\) operator: (?P<kind>\S+?), ofm: '(?P<name>.*)'$"
+)
+PLACED = re.compile(r"^\s+(?P<where>CPU|NPU): (?P<kind>[^=]+?) = (?P<name>.*) \(outputs ")
+MEMORIES = ("sram", "dram", "on_chip_flash", "off_chip_flash")
+KIB = 1024
+
+
+def compile(
+    inputs: dict[str, Path],
+    params: dict[str, Any],
+    output: Path,
+    progress: Callable[..., None],
+) -> dict[str, Any]:
+    """Compile ``model.tflite`` for an NPU: ``model_vela.tflite`` and ``vela.json``.
+
+    ``inputs``: ``tflite`` (the tflite backend's folder). ``params``: ``accelerator``,
+    ``system_config``, ``memory_mode``, ``optimise``, ``arena_cache_size`` (bytes or None).
+
+    Result: ``cycles`` (``npu``, each memory, ``total``), ``clock_hz``, ``memory`` and
+    ``traffic`` (bytes by memory; traffic an inference), ``macs``, ``weights``, ``encoded_weights``
+    (bytes), ``npu_operators``, ``cpu_operators`` (list of ``kind``, ``name``, ``reason``),
+    ``operators`` (Vela's table by operator), ``version``.
+
+    Raises:
+        UnsupportedError: nothing runs on the NPU.
+        JobError: Vela failed.
+    """
+    progress(0, 1, "Vela")
+    shutil.copyfile(inputs["tflite"] / "model.tflite", "model.tflite")
+    command = [
+        sys.executable, "-m", "ethosu.vela", "model.tflite", "--output-dir", "made",
+        "--config", "Arm/vela.ini", "--accelerator-config", params["accelerator"],
+        "--system-config", params["system_config"], "--memory-mode", params["memory_mode"],
+        "--optimise", params["optimise"], "--show-cpu-operations", "--verbose-performance",
+    ]  # fmt: skip
+    if params["arena_cache_size"]:
+        command += ["--arena-cache-size", str(params["arena_cache_size"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    print(done.stdout, done.stderr)
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    if done.returncode != 0:
+        errors = [line.strip() for line in said if line.startswith(("Error", "vela: error"))]
+        raise JobError(
+            "Vela cannot compile the file",
+            details=(errors or said)[-3:],
+            remedy="choose another system_config or memory_mode, or read the job's log",
+        )
+    result = {**_summary(Path("made")), **_placement(done.stdout.splitlines())}
+    result |= {
+        "operators": _table(Path("made")),
+        "version": version("ethos-u-vela"),
+        **{key: params[key] for key in ("accelerator", "system_config", "memory_mode")},
+    }
+    if not result["npu_operators"]:
+        raise UnsupportedError(
+            f"nothing of the model runs on the NPU ({params['accelerator']})",
+            details=[
+                f"{item['kind']} '{item['name']}': {item['reason'] or 'no reason given'}"
+                for item in result["cpu_operators"][:10]
+            ],
+            remedy="quantise the model to int8 (precision: int8), and look at `check --list`",
+        )
+    shutil.copyfile("made/model_vela.tflite", output / "model_vela.tflite")
+    (output / "vela.json").write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    """The one line of Vela's summary."""
+    files = sorted(folder.glob("*_summary_*.csv"))
+    if not files:
+        raise JobError("Vela left no summary")
+    with files[0].open(newline="") as file:
+        row = next(csv.DictReader(file))
+
+    def number(name: str) -> float:
+        value = float(row[name])
+        return value if math.isfinite(value) else 0.0
+
+    return {
+        "clock_hz": number("core_clock"),
+        "cycles": {
+            "npu": number("cycles_npu"),
+            **{name: number(f"cycles_{name}_access") for name in MEMORIES},
+            "total": number("cycles_total"),
+        },
+        "memory": {name: number(f"{name}_memory_used") * KIB for name in MEMORIES},
+        "traffic": {name: number(f"{name}_total_bytes") for name in MEMORIES},
+        "macs": number("nn_macs"),
+        "weights": number("total_original_weights"),
+        "encoded_weights": number("total_npu_encoded_weights"),
+        "seconds": number("inference_time"),
+    }
+
+
+def _placement(lines: Iterable[str]) -> dict[str, Any]:
+    """Which operators run where, with the reasons that Vela gave before its summary."""
+    reasons: dict[str, tuple[str, str]] = {}
+    current: re.Match[str] | None = None
+    cpu = []
+    npu = 0
+    for line in lines:
+        if found := WARNING.match(line):
+            current = found
+        elif current and line.startswith("Reason: "):
+            reasons[current["name"]] = current["kind"], line.removeprefix("Reason: ").strip()
+            current = None
+        elif placed := PLACED.match(line):
+            if placed["where"] == "NPU":
+                npu += 1
+                continue
+            kind, reason = reasons.get(placed["name"], (placed["kind"], ""))
+            cpu.append({"kind": kind, "name": placed["name"], "reason": reason})
+    return {"npu_operators": npu, "cpu_operators": cpu}
+
+
+def _table(folder: Path) -> list[dict[str, Any]]:
+    """Vela's table by operator; none where nothing runs on the NPU."""
+    found = []
+    for path in sorted(folder.glob("*_per-layer.csv")):
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                found.append(
+                    {
+                        "operator": row["Original Operator"],
+                        "npu_operator": row["NNG Operator"],
+                        "where": row["Target"],
+                        "name": row["Name"],
+                        "cycles": float(row["Op Cycles"]),
+                        "npu_cycles": float(row["NPU"]),
+                        "macs": float(row["MAC Count"]),
+                        "utilisation": float(row["Util% (MAC)"]) / 100,
+                    }
+                )
+    return found
