@@ -174,6 +174,8 @@ def fpga_power(
     resources: Mapping[str, Estimate] | None,
     latency: Estimate,
     interval: Estimate | None = None,
+    *,
+    switching: Estimate | None = None,
 ) -> dict[str, Estimate]:
     """Power and energy of a design on an FPGA board: board, chip and fabric apart.
 
@@ -186,6 +188,8 @@ def fpga_power(
         latency: seconds of one inference.
         interval: seconds between inferences where inputs follow back to back; then an inference
             costs power x interval, else power x latency.
+        switching: energy (J) per clock cycle of the nets, from toggles that were counted in a
+            netlist; it takes the place of the energy per LUT.
 
     Returns:
         ``power``, ``energy_per_inference`` (whole board, as measured), ``fabric_power``,
@@ -195,7 +199,7 @@ def fpga_power(
     del network
     clock = clock_mhz or target.clock_mhz
     time, label = (latency, "latency") if interval is None else (interval, "interval")
-    fabric = _fabric_power(target, clock, resources or {})
+    fabric = _fabric_power(target, clock, resources or {}, switching)
     chip = _chip_power(target, fabric)
     board = figure_estimate(target, "board_active")
     board, chip, fabric = _reconcile(board, chip, fabric)
@@ -232,7 +236,10 @@ def _energies(board: Estimate, chip: Estimate, time: Estimate, label: str) -> di
 
 
 def _fabric_power(
-    target: Target, clock: float | None, resources: Mapping[str, Estimate]
+    target: Target,
+    clock: float | None,
+    resources: Mapping[str, Estimate],
+    switching: Estimate | None = None,
 ) -> Estimate:
     """Static and dynamic power (W) of the programmable logic."""
     node = NODE.get(target.architecture)
@@ -244,7 +251,13 @@ def _fabric_power(
     table = coefficients()["fabric"]
     total = list(static)
     bounded = []
+    counted = switching is not None and switching.value is not None
+    if switching is not None and counted:
+        for index, joules in enumerate(_band(switching)):
+            total[index] += joules * clock * 1e6
     for name, energy in table["parts"].items():
+        if name == "lut" and counted:
+            continue
         count = _count(target, name, resources.get(name))
         if count is None:
             return unknown("W", f"neither the design's nor the device's {name} is known")
@@ -253,6 +266,8 @@ def _fabric_power(
         for index, key in enumerate(("value", "low", "high")):
             total[index] += count[index] * energy[key] * node[index] * clock * 1e6
     words = f"{table['source']}; {clock:g} MHz; static: {static_words}"
+    if switching is not None and counted:
+        words += f"; nets: {switching.source}"
     if node[0] != 1:
         words += "; 16 nm assumed at 0.2 to 1 of that energy"
     if bounded:

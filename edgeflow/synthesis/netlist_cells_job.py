@@ -47,7 +47,7 @@ def lower(circuit: Circuit, cells: Iterable[Cell]) -> None:
     """
     unknown: dict[str, int] = {}
     faults = []
-    cells = list(cells)
+    cells = [cell for cell in cells if cell.kind != "$scopeinfo"]  # names of instances, no cell
     fixed = {
         net: int(cell.kind in HIGH)
         for cell in cells

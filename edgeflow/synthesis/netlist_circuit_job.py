@@ -9,6 +9,7 @@ constant 1.
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -163,6 +164,8 @@ class Circuit:
     outputs: dict[str, list[int]] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     """The netlist's name of each net, ``name[3]`` for a bit of a vector."""
+    aliases: list[tuple[str, int]] = field(default_factory=list)
+    """Further names that the user gave to a net: it runs through several modules."""
     hidden: set[int] = field(default_factory=set)
     """Nets whose only name was made by the synthesis."""
     clocks: list[tuple[int, bool, str]] = field(default_factory=list)
@@ -414,19 +417,31 @@ def read_json(path: Path, top: str | None = None) -> tuple[Circuit, list[Cell]]:
     for port, entry in module["ports"].items():
         side = circuit.inputs if entry["direction"] == "input" else circuit.outputs
         side[port] = nets(entry["bits"])
+    # yosys also makes names such as q_SB_DFF_Q_1_D (autoname), which are not hidden.
+    kinds = "|".join(sorted({re.escape(entry["type"]) for entry in module["cells"].values()}))
+    made = re.compile(f"_(?:{kinds})_[A-Z]") if kinds else None
+
+    def is_made(text: str, entry: dict[str, Any]) -> bool:
+        return bool(entry.get("hide_name")) or bool(made and made.search(text))
+
     # A name that the user gave comes before one that the synthesis made; of those the shorter.
-    order_ = sorted(
-        module.get("netnames", {}).items(),
-        key=lambda item: (item[1].get("hide_name", 0), len(item[0]), item[0]),
+    named = sorted(
+        (is_made(text, entry), len(text), text, entry)
+        for text, entry in module.get("netnames", {}).items()
     )
-    for text, entry in order_:
+    for hidden, _, text, entry in named:
         bits = nets(entry["bits"])
         for index, net in enumerate(bits):
-            if net > ONE and net not in circuit.names:
-                offset = index + int(entry.get("offset", 0))
-                circuit.names[net] = text if len(bits) == 1 else f"{text}[{offset}]"
-                if entry.get("hide_name"):
+            if net <= ONE:
+                continue
+            place = index + int(entry.get("offset", 0))
+            name_ = text if len(bits) == 1 else f"{text}[{place}]"
+            if net not in circuit.names:
+                circuit.names[net] = name_
+                if hidden:
                     circuit.hidden.add(net)
+            elif not hidden:
+                circuit.aliases.append((name_, net))
     cells = [
         Cell(
             label,

@@ -207,11 +207,11 @@ class NumpyEngine:
             if on.any():
                 at, data = _numbers(v[list(write.address)]), _numbers(v[list(write.data)])
                 writes.append((write.memory, at.astype(np.int64), data, on))
-        for memory, at, data, on in writes:
+        for memory, place, data, on in writes:
             held = self._memories[memory]
-            lane = np.flatnonzero((on > 0) & (at < held.shape[1]))
-            old = held[lane, at[lane]]
-            held[lane, at[lane]] = (old & ~on[lane]) | (data[lane] & on[lane])
+            lane = np.flatnonzero((on > 0) & (place < held.shape[1]))
+            old = held[lane, place[lane]]
+            held[lane, place[lane]] = (old & ~on[lane]) | (data[lane] & on[lane])
         self._set(self._q, q)
 
     def _asynchronous(self) -> bool:
@@ -261,8 +261,8 @@ class NumpyEngine:
             held = self._memories[item.memory]
             at = _numbers(v[list(item.address)]).astype(np.int64)
             inside = at < held.shape[1]
-            words = held[np.arange(len(at)), np.where(inside, at, 0)]
-            found = np.where(inside, words, np.uint64(0))
+            found: U64 = held[np.arange(len(at)), np.where(inside, at, 0)]
+            found[~inside] = 0
         else:
             with np.errstate(over="ignore"):
                 found = _signed(v[list(item.a)], item.a_signed) * _signed(

@@ -7,7 +7,7 @@ toggles each lane starts one input earlier, which is not counted.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,17 @@ REGISTERED: Final = (netlist_memory_job, netlist_dsp_job)
 """Modules whose import makes their primitives known to `lower`."""
 
 
+ROUNDINGS: Final[Mapping[str, Callable[[Array], Array]]] = {
+    "AP_RND_CONV": np.rint,
+    "AP_RND": lambda q: np.floor(q + 0.5),
+    "AP_TRN": np.floor,
+    "AP_TRN_ZERO": np.trunc,
+    "AP_RND_INF": lambda q: np.sign(q) * np.floor(np.abs(q) + 0.5),
+    "AP_RND_ZERO": lambda q: np.sign(q) * np.ceil(np.abs(q) - 0.5),
+}
+"""What a host does to a value that is not on a port's grid, by ap_fixed's name of it."""
+
+
 @dataclass(frozen=True)
 class Port:
     """A port's elements, in C order of one beat; value = integer x 2**-fraction."""
@@ -40,6 +51,8 @@ class Port:
     bits: tuple[int, ...]
     signed: tuple[bool, ...]
     fraction: tuple[int, ...]
+    rounding: str = "AP_RND_CONV"
+    overflow: str = "AP_SAT"
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Port:
@@ -53,10 +66,12 @@ class Port:
             tuple(int(part["bits"]) for part in parts),
             tuple(bool(part["signed"]) for part in parts),
             tuple(int(part["fraction"]) for part in parts),
+            str(record.get("rounding") or cls.rounding),
+            str(record.get("overflow") or cls.overflow),
         )
 
     def encode(self, values: Array) -> Array:
-        """Values [n, …] to bits [n, beats, width] of 0 and 1; below the grid they are cut off.
+        """Values [n, …] to bits [n, beats, width] of 0 and 1, rounded as the port says.
 
         Raises:
             InputError: their number per inference is not the port's.
@@ -70,8 +85,15 @@ class Port:
             )
         cube = flat.reshape(n, self.beats, count)
         found = np.zeros((n, self.beats, self.width), np.uint8)
+        rounded = ROUNDINGS[self.rounding]
         for index, (lsb, bits) in enumerate(zip(self.lsb, self.bits, strict=True)):
-            whole = np.floor(cube[:, :, index] * 2.0 ** self.fraction[index]).astype(np.int64)
+            steps = rounded(cube[:, :, index] * 2.0 ** self.fraction[index])
+            if self.overflow != "AP_WRAP":
+                signed = self.signed[index] and bits > 0
+                high = 2.0 ** (bits - signed) - 1
+                low = -high - (self.overflow != "AP_SAT_SYM") if signed else 0.0
+                steps = np.clip(steps, low, high)
+            whole = steps.astype(np.int64)
             for bit in range(bits):
                 found[:, :, lsb + bit] = whole >> bit & 1
         return found
@@ -142,7 +164,7 @@ def load(netlist: Path, design: Design | None, top: str | None = None) -> Circui
     roots: dict[tuple[int, bool], str] = {}
     for net, falling, cell in circuit.clocks:
         source, inverted = circuit.root(net)
-        circuit.clock_nets.add(net)
+        circuit.clock_nets |= {net, source}
         roots.setdefault((source, falling != inverted), cell)
     if len(roots) > 1:
         raise UnsupportedError(
@@ -322,9 +344,9 @@ def _samples(plan: Lanes, engine: Engine, latency: int) -> Array:
     if turns > latency + 1:
         # at step s the pipeline works on the changes of turns s - latency to s
         full = np.stack([per[s - latency : s + 1].min(0) for s in range(latency, turns)])
-        whole = full == 64
+        whole = full > 0.5 * full.max()
         if whole.sum() > 1:
-            return np.asarray(totals[latency:turns][whole] / 64)
+            return np.asarray(totals[latency:turns][whole] / full[whole][:, None])
     every = per.sum(0)
     return np.asarray(totals.sum(0)[every > 0] / every[every > 0][:, None])
 
@@ -365,16 +387,18 @@ def _stream(circuit: Circuit, design: Design, engine: Engine, bits: Array, count
     first = starts[:, : turns * beats].reshape(lanes, turns, beats)[:, :, 0]
     final = ends[:, : turns * beats_out].reshape(lanes, turns, beats_out)[:, :, -1]
     done = plan.order >= 0
-    latency = float(np.mean((final - first + 1)[done]))
+    # later inferences wait for the ones before them
+    latency = float(np.mean((final - first + 1)[done[:, 0], 0]))
     interval = None
     if turns > 1:
         gaps = np.diff(final, axis=1)[done[:, 1:]]
         interval = float(gaps.mean()) if gaps.size else None
     samples = None
     if count:
-        totals = engine.totals[: max(1, (cycles // ii))]
-        samples = totals.transpose(0, 2, 1).reshape(-1, GROUPS).astype(float)
-        samples *= (n / cycles * ii) / (n / engine.words)
+        # a sample is what a word of lanes does in the time of one inference, in the steady state
+        used = np.maximum(done[:, 0].reshape(engine.words, 64).sum(1), 1)
+        steady = engine.totals[1:turns] if turns > 2 else engine.totals
+        samples = (steady.transpose(0, 2, 1) / used[None, :, None]).reshape(-1, GROUPS)
     return Outcome(
         answer, cycles, latency, interval, toggles, ones, samples, float(n),
         float(cycles * lanes),
@@ -396,11 +420,6 @@ def quantities(outcome: Outcome) -> dict[str, float | int | None]:
         "latency_cycles": outcome.latency,
         "ii": outcome.interval,
     }
-
-
-def classes_of(circuit: Circuit) -> npt.NDArray[np.uint8]:
-    """The class of each net."""
-    return np.array(circuit.classes, np.uint8)
 
 
 __all__: Sequence[str] = ("Design", "Lanes", "Outcome", "Port", "load", "make_engine", "run")

