@@ -116,7 +116,7 @@ def test_a_time_limit_says_how_far_it_came(runner: Runner, tmp_path: Path) -> No
     with pytest.raises(ToolError, match="yosys ran past its time limit of 1 s") as caught:
         runner.run(job)
     assert "it came as far as: step" in str(caught.value)
-    assert "reuse factor" in str(caught.value)
+    assert "reuse_factor" in str(caught.value)
 
 
 def test_a_memory_limit_says_which(runner: Runner, tmp_path: Path) -> None:
