@@ -110,3 +110,55 @@ def test_accuracy(tmp_path: Path) -> None:
 def test_missing_outputs(golden: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="outputs.npz"):
         verify.compare(golden, tmp_path, EXACT, NETWORK)
+
+
+def with_logits(path: Path, name: str, logits: np.ndarray, softened: float = 0) -> Path:
+    path.mkdir()
+    power = np.exp(logits - logits.max(axis=1, keepdims=True))
+    y = power / power.sum(axis=1, keepdims=True) + softened
+    np.savez(path / f"{name}.npz", x=np.zeros((len(y), 1)), y=y, logits=logits)
+    return path
+
+
+def test_logits_decide_where_both_have_them(tmp_path: Path) -> None:
+    logits = np.random.default_rng(2).normal(size=(40, 3)).astype(np.float32)
+    golden = with_logits(tmp_path / "golden", "golden", logits)
+    soft = Tolerance(0, 0.9, "tables", softmax=0.01)
+    same = verify.compare(
+        golden, with_logits(tmp_path / "a", "outputs", logits, 0.005), soft, NETWORK
+    )
+    assert same.passed
+    assert (same.compared, same.equal, same.max_difference) == ("logits", 1, 0)
+    assert same.softmax_difference == pytest.approx(0.005)
+    assert "every logit is equal to the bit" in same.explanation
+    assert same.first_divergence is None
+    worse = verify.compare(
+        golden, with_logits(tmp_path / "b", "outputs", logits, 0.02), soft, NETWORK
+    )
+    assert not worse.passed
+    near = with_logits(tmp_path / "c", "outputs", logits + np.float32(1e-3))
+    assert not verify.compare(golden, near, soft, NETWORK).passed  # the same outputs, other logits
+    assert verify.compare(golden, near, Tolerance(2e-3, 0.9, "rounding"), NETWORK).passed
+
+
+def test_outputs_decide_where_one_side_has_no_logits(golden: Path, tmp_path: Path) -> None:
+    y = outputs(golden)
+    with_both = with_logits(tmp_path / "golden2", "golden", y)
+    plain = folder(tmp_path / "s", "outputs", np.load(with_both / "golden.npz")["y"])
+    found = verify.compare(with_both, plain, EXACT, NETWORK)
+    assert found.passed
+    assert found.compared == "outputs"
+    assert found.softmax_difference is None
+
+
+def test_logits_of_a_network() -> None:
+    def network(*layers: tuple[str, str, tuple[str, ...]]) -> Network:
+        made = tuple(Layer(*layer) for layer in layers)
+        return Network("n", made, ("x",), (made[-1].name,))
+
+    entry = ("x", "input", ())
+    fc, soft = ("fc", "dense", ("x",)), ("s", "softmax", ("fc",))
+    assert network(entry, fc, soft).logits == "fc"
+    assert network(entry, fc, soft, ("q", "quantize", ("s",))).logits == "fc"
+    assert network(entry, fc).logits is None
+    assert network(entry, fc, soft, ("end", "dense", ("s",))).logits is None

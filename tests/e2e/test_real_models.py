@@ -103,8 +103,18 @@ def test_jet_taggers_to_hls4ml(
     (check,) = entry["verification"]
     assert check["inputs"] == 1000
     assert check["agreement"] >= 0.99
-    assert check["max_difference"] < 0.02  # of probabilities: a table's step in the softmax
+    assert check["compared"] == "logits"
+    assert check["max_difference"] < 0.01
+    assert check["softmax_difference"] < 0.02  # of probabilities: a table's step
     assert check["tolerance"]["reason"]
+    if "qkeras" in files[0]:
+        assert check["equal"] == 1
+        assert check["tolerance"]["absolute"] == 0
+    else:  # a float model: no more than its types lose
+        assert check["tolerance"]["absolute"] < 0.01
+        assert check["emulated"] == 1
+    assert entry["input_rounding"]["type"].startswith("ap_fixed<18,")
+    assert entry["overflows"] == []
 
 
 def test_signs_of_a_binary_network_in_hls4ml(

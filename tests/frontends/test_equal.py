@@ -69,6 +69,11 @@ def test_network_computes_what_the_file_computes(
     assert kinds <= {layer.kind for layer in model.network}
     assert not any(layer.kind == "opaque" for layer in model.network)
     reference, built = compare(model, inputs, runner, twin, traced=len(model.network.layers) - 3)
+    if model.network.logits:
+        golden = np.load(runner.run(reference_job(model, inputs)).path / "golden.npz")
+        power = np.exp(golden["logits"] - golden["logits"].max(axis=-1, keepdims=True))
+        soft = power / power.sum(axis=-1, keepdims=True)
+        np.testing.assert_allclose(soft.reshape(golden["y"].shape), golden["y"], atol=2e-6)
     saved = np.load(inputs)["y"]
     exact = model_format in ("qkeras", "hgq2")
     np.testing.assert_allclose(reference, saved, atol=2e-6)

@@ -151,13 +151,22 @@ class Pair:
         for (name, role), seen in self.design.seen.items():
             item = next(found for found in self.plan.layers if found.name == name)
             kind = item.types[role]
-            if not seen.outside:
+            if not seen.outside or self._harmless(item, role, seen):
                 continue
             if kind.overflow == "AP_WRAP":
                 wrapped.append(self.finding(item, role, seen))
             elif kind != self._models_own(item, role):
                 clipped.append(self.finding(item, role, seen))
         return wrapped, clipped
+
+    def _harmless(self, item: Emitted, role: str, seen: Seen) -> bool:
+        """Whether only ReLUs read what saturates below: all that is negative becomes 0."""
+        kind, network = item.types[role], self.drawn.network
+        if role != "result" or kind.overflow == "AP_WRAP" or seen.high >= kind.high + kind.lsb:
+            return False
+        names = [name for name, at in self.plan.place.items() if at == item.name]
+        readers = network.consumers[names[-1]] if names else ()
+        return bool(readers) and all(reader.kind == "relu" for reader in readers)
 
     def _models_own(self, item: Emitted, role: str) -> Fixed | None:
         """The type that the model's own quantiser asks for."""
@@ -214,12 +223,12 @@ class Pair:
         if role == "result" and item.name in self.true:
             low, high = self.true[item.name]
         needed = spanning(min(low, 0.0), max(high, 0.0), best.fraction)
+        signed = best.signed or needed.signed
         # A bit more than was seen, but not more than there can be.
-        integer = min(needed.integer + 1 + (best.signed and not needed.signed), best.integer)
-        kept = best if integer < needed.integer else Fixed(
-            integer + best.fraction, integer, best.signed, best.rounding, best.overflow
-        )  # fmt: skip
-        return kept
+        integer = needed.integer + 1 + (signed and not needed.signed)
+        if needed.integer <= best.integer and best != item.types[role]:
+            integer = min(integer, best.integer)
+        return Fixed(integer + best.fraction, integer, signed, best.rounding, best.overflow)
 
     def divergence(self) -> dict[str, Any] | None:
         """The first layer that computes something else than the model, and the type that does it.
