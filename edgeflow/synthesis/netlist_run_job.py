@@ -16,16 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeflow.errors import InputError, UnsupportedError
-from edgeflow.synthesis import netlist_dsp_job, netlist_memory_job
+from edgeflow.synthesis import netlist_block_job, netlist_dsp_job, netlist_memory_job
 from edgeflow.synthesis.netlist_cells_job import lower
-from edgeflow.synthesis.netlist_circuit_job import Circuit, read_json
+from edgeflow.synthesis.netlist_circuit_job import Circuit
 from edgeflow.synthesis.netlist_engine_job import GROUPS, U64, CEngine, Engine, compiler
+from edgeflow.synthesis.netlist_read_job import read_json
 
 Array = npt.NDArray[Any]
 RESET_CYCLES: Final = 4
 """Clock edges under reset before the first input."""
 MOST_CYCLES: Final = 50_000_000
-REGISTERED: Final = (netlist_memory_job, netlist_dsp_job)
+REGISTERED: Final = (netlist_memory_job, netlist_block_job, netlist_dsp_job)
 """Modules whose import makes their primitives known to `lower`."""
 
 
