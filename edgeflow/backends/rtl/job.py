@@ -16,7 +16,7 @@ from da4ml.trace.pipeline import to_pipeline
 from da4ml.types import CombLogic, Pipeline, minimal_kif
 
 from edgeflow.backends.rtl import bench_job, tables_job
-from edgeflow.backends.rtl.arithmetic_job import SOLVER, Solver
+from edgeflow.backends.rtl.arithmetic_job import Solver
 from edgeflow.backends.rtl.layers_job import Context
 from edgeflow.backends.rtl.trace_job import Traced, entry_grid, input_type_of, trace
 from edgeflow.errors import JobError, ModelError
@@ -136,7 +136,7 @@ def build(
     progress: Callable[..., None] = lambda *_: None,
 ) -> Traced:
     """Trace the Network with the job's parameters."""
-    solver = Solver({**SOLVER, **(params.get("solver") or {})}, HWConfig(1, -1, -1))
+    solver = Solver(params.get("solver"), HWConfig(1, -1, -1))
     context = Context(weights, solver, int(params.get("table_bits") or 12))
     kind = None
     if entry_grid(network, context)[0] is None:
