@@ -182,7 +182,7 @@ def _entering(network: Network, rounding: Mapping[str, Any]) -> tuple[str, dict[
 def _tightened(simulation: Simulation, golden: Path, seen: Finished | None) -> Simulation:
     """The simulation with no more allowed than the emulation of the design's types differs by."""
     tolerance = simulation.tolerance
-    if seen is None or not tolerance.absolute or not seen.result["inputs"]:
+    if seen is None or not tolerance.absolute or not seen.result["exact"]:
         return simulation
     found = verify.emulated(golden / "golden.npz", seen.path / OUTPUTS)
     if found is None or found >= tolerance.absolute:

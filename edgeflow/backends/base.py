@@ -112,7 +112,8 @@ class Backend(Protocol):
             same request, on the inputs of the golden folder ``grid`` (those on the design's own
             grid). Its result has ``overflows``, ``clipped`` (lists) and ``divergence`` (or None):
             findings with ``layer``, ``role``, ``type``, ``low``, ``high``, ``fraction``, ``why``,
-            ``fix`` and ``remedy``; see `edgeflow.backends.hls4ml.examine_job`. An overflow makes
+            ``fix`` and ``remedy``, and ``exact``: whether its ``outputs.npz`` is what a simulation
+            must give to the bit; see `edgeflow.backends.hls4ml.examine_job`. An overflow makes
             the artifact not verified.
         ``ahead(request, compiled) -> Job | None``: a further compiler; its job's result is in
             `estimate`'s ``result["ahead"]``.

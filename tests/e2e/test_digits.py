@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from edgeflow.report.schema import json_schema
 
@@ -150,6 +151,27 @@ def test_hgq2_recipe(first: dict[str, Any], place: Path) -> None:
     assert entry["verified"]
     assert entry["verification"][0]["equal"] == 1
     assert entry["accuracy"] >= 0.96
+
+
+def test_tuned_types(first: dict[str, Any], place: Path) -> None:
+    """The float model, in the narrowest types that keep its accuracy to half a percent."""
+    recipe = yaml.safe_load((DIGITS / "digits.yaml").read_text())
+    recipe["targets"] = {"pynq-z2": {"options": {"precision": "tuned", "max_loss": 0.005}}}
+    path = place / "tuned.yaml"
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    record = run(path, place / "tuned", place / "store")
+    entry = record["targets"]["pynq-z2"]
+    found = entry["precision"]
+    assert entry["verified"], entry["verification"]
+    assert entry["accuracy"] >= record["accuracy"] - 0.005
+    assert entry["accuracy"] == pytest.approx(found["after"]["test"], abs=0.003)
+    assert found["after"]["ebops"] < found["before"]["ebops"] / 4
+    assert entry["verification"][0]["emulated"] == 1
+    assert entry["overflows"] == []
+    fragment = place / "tuned" / "out" / entry["artifacts"]["precision"]
+    assert yaml.safe_load(fragment.read_text()) == {"layers": found["layers"]}
+    seconds = {stage["title"]: stage["seconds"] for stage in record["stages"]}
+    assert seconds["tune the types"] < 60
 
 
 @pytest.fixture(scope="module")

@@ -117,6 +117,17 @@ def test_jet_taggers_to_hls4ml(
     assert entry["overflows"] == []
 
 
+def test_tuned_jet_tagger(data_root: Path, tmp_path: Path, runner: Runner) -> None:
+    files = ["keras/KERAS_3layer.json", "keras/KERAS_3layer_weights.h5"]
+    paths = [data_root / EXAMPLES / file for file in files]
+    options = {"precision": "tuned", "min_agreement": 0.98}
+    entry = compiled(paths, ["alveo-u250"], tmp_path, runner, options=options)["alveo-u250"]
+    found, (check,) = entry["precision"], entry["verification"]
+    assert found["after"]["test"] >= 0.98
+    assert found["after"]["ebops"] < found["before"]["ebops"] / 5
+    assert check["emulated"] == 1
+
+
 def test_signs_of_a_binary_network_in_hls4ml(
     data_root: Path, tmp_path: Path, runner: Runner
 ) -> None:

@@ -22,6 +22,8 @@ from edgeflow.network import Network
 from edgeflow.targets import Target
 
 TRACED = 16
+EMULATED = ("vitis", "vivado", "vivado_accelerator")
+"""Compilers whose C++ the emulation follows to the bit: ``ap_fixed`` and its libraries."""
 ROOM = 0.02
 """Of agreement, between what tuning measured and what a simulation must reach."""
 
@@ -116,7 +118,10 @@ class Hls4ml:
             toolchain="keras",
             title="examine the types",
             inputs={**_files(request), "grid": grid},
-            params=_precision(request),
+            params={
+                **_precision(request),
+                "exact": request.options["compiler"] in EMULATED,
+            },
             imports=("numpy", "hls4ml"),
             timeout=1800,
             label=request.target.name,

@@ -47,15 +47,17 @@ def examine(
     """Examine the design that the compile job makes of the same inputs and parameters.
 
     ``inputs``: those of the compile job, and ``grid``: the golden folder whose inputs are taken
-    (those on the design's own grid). Writes ``outputs.npz``: ``y``, and maybe ``logits``, as the
-    design computes them.
+    (those on the design's own grid). ``params``: those of `draw_job.draw`, and ``exact``: whether
+    the emulation is that of the compiler's C++ to the bit. Writes ``outputs.npz``: ``y``, and
+    maybe ``logits``, as the design computes them.
 
     Returns:
         ``inputs`` (how many were taken); ``overflows``: types whose values wrap, with ``layer``,
         ``role``, ``type``, ``low``, ``high``, ``fraction`` of the values, ``text`` and ``remedy``
         (options for the recipe); ``clipped``: types that saturate where the model does not, alike;
         ``divergence``: the first layer that computes something else, alike, with ``difference``
-        and ``scale``; None where there is none; ``reason``: why there is nothing of all that.
+        and ``scale``; None where there is none; ``exact``; ``reason``: why there is nothing of all
+        that.
     """
     drawn = draw(inputs, params)
     with np.load(inputs["grid"] / "golden.npz", allow_pickle=False) as golden:
@@ -72,7 +74,7 @@ def examine(
             progress(begin, count, "emulate")
     except UnsupportedError as error:
         return {"inputs": 0, "overflows": [], "clipped": [], "divergence": None,
-                "reason": error.message}  # fmt: skip
+                "exact": False, "reason": error.message}  # fmt: skip
     np.savez(output / "outputs.npz", **pair.outputs())  # type: ignore[arg-type]
     overflows, clipped = pair.beyond()
     return {
@@ -80,6 +82,7 @@ def examine(
         "overflows": overflows,
         "clipped": clipped,
         "divergence": pair.divergence(),
+        "exact": bool(params["exact"]),
         "reason": None,
     }
 
