@@ -195,8 +195,19 @@ def _bitstream(
     if interface not in ("uart", "spi"):
         made.notes.append(f"no bitstream: the wrapper '{interface}' ends in no pins of a board")
         return
-    wrapped = run(wrapping.wrap_job(compiled, interface, target=target, label=target.name))
+    wrapped = run(
+        wrapping.wrap_job(
+            compiled, interface, target=target, baud=request.options["baud"], label=target.name
+        )
+    )
     about = json.loads((wrapped.path / "wrapper.json").read_text())
+    if interface == "uart" and request.golden is not None:
+        check = run(wrapping.check_job(wrapped.path, request.golden, target.name))
+        made.result["harness"] = {
+            **check.result,
+            "inferences_per_second": wrapping.transfers_per_second(about),
+        }
+        made.notes.append(wrapping.describe(about, check.result))
     prefixes = {
         name: [f"{about['core']}.{part}" for part in parts]
         for name, parts in layer_prefixes(design).items()

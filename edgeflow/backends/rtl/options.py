@@ -67,6 +67,7 @@ class Options(BaseModel):
     wrapper: Literal["auto", "none", "valid_ready", "axi_stream", "uart", "spi"] = Field(
         "auto", description="what stands around the core; auto: uart in a bitstream, else none"
     )
+    baud: int = Field(115200, ge=300, le=12_000_000, description="of the wrapper uart, bits/s")
     seed: int = Field(1, ge=0, description="of place and route")
     synthesis_timeout: float = Field(
         1800, gt=0, le=86400, description="s that one program of open synthesis may take"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,10 @@ from edgeflow.targets import Target
 
 BAUD: Final = 115200
 """Bits per second of a UART where nothing else is asked: every serial port knows it."""
+
+
+CHECKED: Final = 8
+"""Golden inputs that go through the simulated pins: a bit takes a hundred clocks there."""
 
 
 def wrap_job(
@@ -56,4 +61,36 @@ def wrap_job(
         params=params,
         timeout=120,
         label=label,
+    )
+
+
+def check_job(wrapper: Path, golden: Path, label: str = "") -> Job:
+    """The job that runs golden inputs through a UART wrapper's pins (`wrap_sim_job.check`)."""
+    return Job(
+        entry="edgeflow.backends.rtl.wrap_sim_job:check",
+        toolchain="rtl",
+        title="simulate the board's top",
+        inputs={"wrapper": wrapper, "golden": golden},
+        params={"count": CHECKED},
+        imports=("numpy",),
+        timeout=1800,
+        label=label,
+    )
+
+
+def transfers_per_second(wrapper: Mapping[str, Any]) -> float:
+    """Inferences per second that a UART carries: a request, then its reply, without escapes."""
+    frame = wrapper["frame"]
+    bits = 10 * (frame["request_bytes"] + frame["reply_bytes"] + 4)
+    return float(wrapper["baud"] / bits)
+
+
+def describe(wrapper: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """What the check of a UART wrapper found, for the report."""
+    low, high = found["cycles"]
+    cycles = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return (
+        f"the board's top, simulated at its UART: {found['equal']} of {found['inputs']} inputs "
+        f"right, {cycles} clocks each; {wrapper['baud']:,} baud carry at most "
+        f"{transfers_per_second(wrapper):,.0f} inferences per second"
     )
