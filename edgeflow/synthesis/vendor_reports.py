@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgeflow.errors import InputError
-from edgeflow.synthesis import vendor_hls, vendor_intel, vendor_vivado
+from edgeflow.synthesis import vendor_hls, vendor_intel, vendor_text, vendor_vivado
 
 Record = dict[str, Any]
 
 FORMAT: Final = "edgeflow.vendor-reports/1"
 SOUGHT: Final = (
-    "*_csynth.xml", "csynth.xml", "*_cosim.rpt", "vivado_synth.rpt", "util.rpt",
+    "*_csynth.xml", "csynth.xml", "*_csynth.rpt", "*_cosim.rpt", "vivado_synth.rpt", "util.rpt",
     "*utilization*.rpt", "*timing*.rpt", "export_syn.xml", "export_impl.xml",
     "report_data.js", "verification_data.js", "quartus_data.js", "*.fit.summary",
 )  # fmt: skip
@@ -66,6 +66,7 @@ class _Reader:
         self.folder = folder
         self.modules: dict[Path, dict[str, Record]] = {}
         self.whole: dict[Path, Path] = {}
+        self.texts: dict[Path, list[Path]] = {}
         self.cosims: dict[str, Record] = {}
         self.logic: list[Record] = []
         self.timing: list[Record] = []
@@ -95,25 +96,32 @@ class _Reader:
             if found is None:
                 return False
             self.cosims[name.removesuffix("_cosim.rpt")] = self._with_transactions(path, found)
+        elif name.endswith("_csynth.rpt"):
+            self.texts.setdefault(path.parent, []).append(path)
+            return False
         elif name.endswith(".rpt"):
             return self._vivado(path)
         elif re.fullmatch(r"(export|vivado)_(syn|impl)\.xml|.*_export\.xml", name):
             return self._logic(vendor_vivado.read_export(path), path)
-        elif name == "report_data.js":
+        else:
+            return self._take_intel(path)
+        return True
+
+    def _take_intel(self, path: Path) -> bool:
+        name = path.name
+        if name == "report_data.js":
             return self._hls(vendor_intel.read_area(path), path)
-        elif name == "verification_data.js":
+        if name == "verification_data.js":
             found = vendor_intel.read_verification(path)
             if found:
                 self.cosims[_project_of(path)] = found
             return found is not None
-        elif name in ("quartus_data.js", "quartus.json", "quartus.ndjson"):
+        if name in ("quartus_data.js", "quartus.json", "quartus.ndjson"):
             return self._logic(vendor_intel.read_quartus(path), path)
-        elif name.endswith(".fit.summary"):
+        if name.endswith(".fit.summary"):
             return self._logic(vendor_intel.read_fit_summary(path), path)
-        else:
-            self.sources.append(path)
-            return False
-        return True
+        self.sources.append(path)
+        return False
 
     def _vivado(self, path: Path) -> bool:
         if self._logic(vendor_vivado.read_utilisation(path), path):
@@ -190,6 +198,8 @@ class _Reader:
 
     def _design(self) -> tuple[str | None, Record | None, dict[str, Record]]:
         """The top function, its HLS report, and its modules' ones."""
+        if not self.modules and not self.whole:
+            self._read_texts()
         found: dict[str, tuple[Record, dict[str, Record]]] = {}
         for folder in sorted({*self.modules, *self.whole}, key=_age):
             modules = dict(self.modules.get(folder, {}))
@@ -218,6 +228,20 @@ class _Reader:
         if self.intel:
             return self.intel.pop("top"), self.intel, {}
         return None, None, {}
+
+    def _read_texts(self) -> None:
+        """Take HLS' reports from their text, where no XML lies there."""
+        for folder, paths in self.texts.items():
+            for path in paths:
+                read = vendor_text.read_csynth_text(path)
+                if read is None:
+                    continue
+                record, modules = read
+                known = self.modules.setdefault(folder, {})
+                known[str(record["top"])] = {**record, "file": self._relative(path)}
+                for name, module in modules.items():
+                    known.setdefault(name, module)
+                self.files.append(self._relative(path))
 
     def _choose(self, top: str | None) -> tuple[Record | None, Record | None]:
         """The furthest report of the core's logic, and that of a board design around it."""
@@ -313,7 +337,8 @@ def _top_of(folder: Path, modules: dict[str, Record]) -> str:
             for candidate in (f"{name}_axi", name):
                 if candidate in modules:
                     return candidate
-    return max(modules, key=lambda name: (_size(modules[name]), name))
+    whole = [name for name, record in modules.items() if "top" in record]
+    return max(whole, key=lambda name: (_size(modules[name]), name))
 
 
 def _age(folder: Path) -> tuple[float, Path]:

@@ -100,6 +100,31 @@ def test_the_report_of_the_whole_design_alone(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_the_text_where_no_xml_lies_there(tmp_path: Path) -> None:
+    report = tmp_path / "jets_prj" / "solution1" / "syn" / "report"
+    report.mkdir(parents=True)
+    text = samples.CSYNTH_TEXT.format(top="jets")
+    (report / "jets_csynth.rpt").write_text(text)
+    (report / "small_csynth.rpt").write_text("cut short\n")
+    found = gather(tmp_path)
+    hls = found["hls"]
+    assert (found["top"], found["part"], hls["version"]) == ("jets", "xc7z020-clg400-1", "2023.1")
+    assert (hls["lut"], hls["ff"], hls["dsp"], hls["bram_18k"]) == (39116, 65881, 29, 332)
+    assert (hls["available_lut"], hls["available_dsp"]) == (53200, 220)
+    assert (hls["clock_ns"], found["clock_target_ns"]) == (3.649, 5)
+    assert (hls["latency_cycles"], hls["ii"]) == ([690, 695], [578, 578])
+    assert found["layers"][0]["hls"] == {
+        "lut": 4428, "ff": 2474, "dsp": 29, "bram_18k": 0, "uram": 0,
+        "latency_cycles": [85, 85], "ii": [85, 85],
+    }  # fmt: skip
+    start, end = text.index("    +---------+---------+----------+"), text.index("    + Detail:")
+    (report / "jets_csynth.rpt").write_text(text[:start] + samples.OLD_LATENCY + text[end:])
+    hls = gather(tmp_path)["hls"]
+    assert (hls["latency_cycles"], hls["ii"]) == ([15, 15], [1, 1])
+    (report / "jets_csynth.xml").write_text(samples.csynth("jets"))
+    assert gather(tmp_path)["hls"]["lut"] == 8000  # the XML wins
+
+
 def test_logic_synthesis_alone(tmp_path: Path) -> None:
     (tmp_path / "vivado_synth.rpt").write_text(samples.utilisation("jets"))
     found = gather(tmp_path)
