@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from edgeflow.jobs import Event, Job, Runner
 
 
+EVERY = 60.0
+"""Seconds between two lines of one job, where there is no terminal."""
+
+
 @contextlib.contextmanager
 def shown_runner() -> Iterator[Runner]:
     """A runner whose progress the user sees; Ctrl-C ends its jobs."""
@@ -27,10 +31,11 @@ def _title(job: Job) -> str:
 
 
 class Lines:
-    """A line when a job starts and when it ends."""
+    """A line when a job starts and when it ends, and each minute how far a long one is."""
 
     def __init__(self) -> None:
         self._started: dict[int, float] = {}
+        self._said: dict[int, float] = {}
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -40,10 +45,14 @@ class Lines:
             return
         title = _title(job)
         if event.state == "running" and id(job) not in self._started:
-            self._started[id(job)] = time.monotonic()
+            self._started[id(job)] = self._said[id(job)] = time.monotonic()
             _line(f"{title} …")
+        elif event.state == "running" and event.text:
+            if time.monotonic() - self._said[id(job)] >= EVERY:
+                self._said[id(job)] = time.monotonic()
+                _line(f"{title}: {event.text}")
         elif event.state == "waiting":
-            self._started[id(job)] = time.monotonic()
+            self._started[id(job)] = self._said[id(job)] = time.monotonic()
             _line(f"{title}: {event.text}, waiting")
         elif id(job) in self._started and event.state != "running":
             state = "failed" if event.state == "failed" else "done"

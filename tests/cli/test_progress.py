@@ -36,3 +36,17 @@ def test_bar_of_a_job_that_waited_ends() -> None:
     (task,) = progress.tasks
     assert task.finished
     assert task.fields["text"] == "done"
+
+
+def test_a_long_job_says_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = Lines()
+    lines(Event(JOB, "running"))
+    lines(Event(JOB, "running", 1, 4, "C synthesis"))
+    monkeypatch.setattr("edgeflow.cli.progress.EVERY", 0.0)
+    lines(Event(JOB, "running", 2, 4, "logic synthesis"))
+    assert capsys.readouterr().err.splitlines() == [
+        "edgeflow: read the data …",
+        "edgeflow: read the data: logic synthesis",
+    ]
