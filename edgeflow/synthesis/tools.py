@@ -207,7 +207,8 @@ def prepare(tool: Tool, progress: Callable[..., None]) -> dict[str, str]:
         if ready.is_file():
             return variables
         progress(0, 0, f"preparing {tool.name} (WebAssembly, once on this machine, up to 1 min)")
-        for part in folder.glob(f"*/{_module(program)}/*"):
+        compiled = f"*/{_module(program)}/*"
+        for part in folder.glob(compiled):
             part.unlink()
         subprocess.run(
             [*command(tool), "--help"],
@@ -218,7 +219,8 @@ def prepare(tool: Tool, progress: Callable[..., None]) -> dict[str, str]:
             timeout=600,
             check=False,
         )
-        ready.touch()
+        if any(folder.glob(compiled)):
+            ready.touch()
     return variables
 
 
