@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from edgeflow.backends.base import Problem
+from edgeflow.backends.rtl import stream_rules
 from edgeflow.network import Layer, Network, Quantizer
 from edgeflow.targets import Target
 
@@ -75,7 +76,9 @@ def problems(network: Network, target: Target, options: Mapping[str, Any]) -> li
     host = host_layers(network)
     for layer in network:
         found += _layer(layer, network, host)
-    if not found and style(network, target, options) != "stream":
+    if not found and style(network, target, options) == "stream":
+        found += stream_rules.problems(network, target, options)
+    elif not found:
         found += _size(network)
     return found
 
