@@ -185,7 +185,8 @@ static int post(sim *s, i64 at, i32 net, vec value) {
   return 0;
 }
 
-/* transport delays: what an element's inputs are at time t is its output at t + delay */
+/* inertial delays: what an element's inputs make at time t is its output at t + delay, unless they
+   made something else in between */
 static int settle_timed(sim *s) {
   vec out[64];
   i64 size = s->max_delay + 1, idle = 0, n_active = 0;
@@ -208,9 +209,9 @@ static int settle_timed(sim *s) {
     idle = p->n ? 0 : idle + 1;
     for (i64 i = 0; i < p->n; i++) {
       i32 net = p->e[i].net;
-      vec change = s->v[net] ^ p->e[i].value;
+      vec change = (s->v[net] ^ p->e[i].value) & ~(s->last[net] ^ p->e[i].value);
       if (!ANY(change)) continue;
-      s->v[net] = p->e[i].value;
+      s->v[net] ^= change;
       note(s, net, change);
       for (i32 k = s->fan_start[net]; k < s->fan_start[net + 1]; k++)
         if (!s->dirty[s->fan[k]]) { s->dirty[s->fan[k]] = 1; s->active[n_active++] = s->fan[k]; }

@@ -43,11 +43,11 @@ CLOCK_J: Final = (52e-12, 51e-12, 54e-12)
 PIN_J: Final = (0.007e-12, 0.0, 0.0144e-12)
 """Per clock pin and cycle. The upper end is all that a further 28-bit counter costs (0.40 pJ per
 cycle), its toggles included; the value is the half of it, an assumption."""
-TOGGLE_J: Final = {"zero": 0.508e-12, "unit": 0.296e-12}
-"""Per toggle: 35.7 pJ per cycle of the multiplier and its counters, over the 70.2 toggles without
-and 120.6 with unit delays that `benchmarks/netlist_power.py` counts there."""
-DSP_J: Final = 1.9e-12
-"""Per toggle at a DSP block's outputs: 24.1 pJ per cycle with the DSP, less 9.4 pJ of the logic."""
+TOGGLE_J: Final = {"zero": 0.516e-12, "cell": 0.323e-12, "unit": 0.297e-12}
+"""Per toggle: 35.7 pJ per cycle of the multiplier and its counters, over the 69.2 toggles without
+delays, 110.4 with cell and 120.2 with unit delays that `benchmarks/netlist_power.py` counts."""
+DSP_J: Final = 2.0e-12
+"""Per toggle at a DSP block's outputs: 24.1 pJ per cycle with the DSP, less 8.9 pJ of the logic."""
 ONE_POINT: Final = 2.5
 """Band's factor around a coefficient from one circuit. Assumed: a counter, whose nets stay within
 a cell, takes a sixth of it per toggle; long nets of a full device take more."""
@@ -83,7 +83,7 @@ CORE: Final = ("logic", "carry", "register", "memory", "io")
 
 @dataclass(frozen=True)
 class Activity:
-    """Toggles per inference: value, least (no delays) and most (with glitches)."""
+    """Toggles per inference, by how they were counted (`toggles_job`)."""
 
     nets: dict[str, float]
     dsp: dict[str, float]
@@ -212,7 +212,7 @@ _POWERS: Final = {
 def _counts(toggles: Mapping[str, Any], seen: Activity, source: str) -> dict[str, Estimate]:
     total = {name: float(value) for name, value in toggles["total"].items()}
     rates = {name: float(value) for name, value in toggles["activity"].items()}
-    words = f"{source}; from no delays to unit and cell delays"
+    words = f"{source}; from no delays to unit delays, between them cell delays"
     return {
         "toggles_per_inference": _range(total, 1.645 * seen.error, "toggles", words),
         "activity": _range(rates, 1.645 * seen.error, "toggles/net/cycle", words),
@@ -220,9 +220,9 @@ def _counts(toggles: Mapping[str, Any], seen: Activity, source: str) -> dict[str
 
 
 def _range(values: Mapping[str, float], error: float, unit: str, source: str) -> Estimate:
-    """From the least to the most, the sample's error on top; the geometric mean between."""
+    """From the least to the most, the sample's error on top; between them the cell delays."""
     low, high = min(values.values()), max(values.values())
-    middle = math.sqrt(low * high)
+    middle = values.get("cell", math.sqrt(low * high))
     return Estimate(
         middle, low * (1 - min(error, 0.9)), high * (1 + error), unit, "simulated", source
     )
@@ -234,13 +234,14 @@ def _switching(target: Target, seen: Activity, counted: str) -> tuple[Estimate, 
     node = next((nm for key, nm in NODES.items() if name.startswith(key)), None)
     if node is None:
         return unknown("J", f"no node and voltage are known for '{name}'"), ""
-    # The multiplier's energy over the toggles of either way of counting: two figures of the same.
-    ways = [seen.nets[delay] * joule for delay, joule in TOGGLE_J.items()]
+    # The multiplier's energy over the toggles of each way of counting: three figures of the same.
+    ways = {way: seen.nets[way] * TOGGLE_J[way] for way in seen.nets}
     dsp = seen.dsp["zero"] * DSP_J
     measured = name.startswith("ice40-up")
     ratio, factor = 1.0, ONE_POINT
     words = f"{SOURCE}: {TOGGLE_J['zero'] * 1e12:.2g} pJ per toggle without delays, "
-    words += f"{TOGGLE_J['unit'] * 1e12:.2g} pJ with; one circuit, within a factor of {ONE_POINT:g}"
+    words += f"{TOGGLE_J['cell'] * 1e12:.2g} with cell and {TOGGLE_J['unit'] * 1e12:.2g} with unit "
+    words += f"delays; one circuit, within a factor of {ONE_POINT:g}"
     if not measured:
         ratio = (node[0] / REFERENCE[0]) * (node[1] / REFERENCE[1]) ** 2
         factor = SCALED
@@ -248,11 +249,12 @@ def _switching(target: Target, seen: Activity, counted: str) -> tuple[Estimate, 
             f"scaled from {SOURCE} by node and voltage squared ({node[0]:g} nm, {node[1]:g} V): "
         )
         words += (
-            f"{TOGGLE_J['zero'] * ratio * 1e12:.2g} pJ per toggle, within a factor of {SCALED:g}"
+            f"{TOGGLE_J['cell'] * ratio * 1e12:.2g} pJ per toggle, within a factor of {SCALED:g}"
         )
-    value = (math.sqrt(ways[0] * ways[1]) + dsp) * ratio
-    low = (min(ways) + dsp) * ratio / factor
-    high = (max(ways) + dsp) * ratio * factor
+    least, most = min(ways.values()), max(ways.values())
+    value = (ways.get("cell", math.sqrt(least * most)) + dsp) * ratio
+    low = (least + dsp) * ratio / factor
+    high = (most + dsp) * ratio * factor
     source = f"{counted}; {words}"
     return Estimate(value, low, high, "J", "simulated" if measured else "model", source), words
 

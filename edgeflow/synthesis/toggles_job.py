@@ -2,8 +2,8 @@
 
 Without delays each net changes at most once per cycle: the least that must toggle. With delays,
 paths of unequal length make glitches: once with one unit of time for every primitive, once with a
-table and its wire at eight times a carry (``CELL``). Delays are transported, none is swallowed, so
-the larger of the two stands for the most; hardware lies between.
+table and its wire at eight times a carry (``CELL``), where a pulse shorter than an element's own
+delay is swallowed. No wire has its own delay: hardware may have more glitches than either.
 """
 
 from __future__ import annotations
