@@ -217,3 +217,31 @@ def test_layers_follow_signals_not_neighbours() -> None:
     assert owners.of("act2_1") == "two"
     assert cells.real_name("a.y_SB_LUT4_O_3_I2_SB_CARRY_CO") == "a.y"
     assert cells.real_name("layer_LUT4") == "layer_LUT4"
+
+
+def test_webassembly_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tool = flow.find_tool("icepack")
+    if tool.origin != "toolchain":
+        pytest.skip("a native icepack is on PATH: set EDGEFLOW_ICEPACK=toolchain")
+    monkeypatch.setattr("sys.executable", str(toolchains.get("rtl").interpreter))
+    monkeypatch.setenv("EDGEFLOW_CACHE", str(tmp_path))
+    said: list[str] = []
+
+    def progress(done: float, total: float, text: str) -> None:
+        said.append(text)
+
+    variables = tools.prepare(tool, progress)
+    assert len(said) == 1
+    assert "once on this machine" in said[0]
+    folder = Path(variables["YOWASP_CACHE_DIR"])
+    assert folder.is_relative_to(tmp_path)
+    (compiled,) = folder.glob("*/icepack.wasm/*")
+    whole = compiled.stat().st_size
+    assert tools.prepare(tool, progress) == variables
+    assert len(said) == 1
+    # killed on the way: half a file, and no mark
+    compiled.write_bytes(compiled.read_bytes()[:1000])
+    (folder / "yowasp-icepack.ready").unlink()
+    tools.prepare(tool, progress)
+    assert len(said) == 2
+    assert compiled.stat().st_size == whole
