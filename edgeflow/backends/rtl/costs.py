@@ -9,6 +9,7 @@ from edgeflow.backends.rtl import rules, timing
 from edgeflow.estimate import energy
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
+from edgeflow.synthesis import power
 from edgeflow.targets import Target
 
 UNITS: Final = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram_18k": "BRAM_18K"}
@@ -41,13 +42,16 @@ def estimates(
     found |= resources(network, target, result, synthesis)
     found |= speed(network, target, options, result, synthesis)
     clock = found["clock"].value
-    power = synthesis.get("power")
+    toggles = synthesis.get("toggles")
     found |= energy.fpga_power(
         target, network, None if clock is None else clock / 1e6, found, found["latency"],
         found["interval"],
     )  # fmt: skip
-    if power:
-        found |= {name: Estimate.from_json(record) for name, record in power.items()}
+    if toggles:
+        found |= power.estimates(
+            target, toggles, None if clock is None else clock / 1e6, (result or {}).get("ii"),
+            resources=found,
+        )  # fmt: skip
     return found
 
 

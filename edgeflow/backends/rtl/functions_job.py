@@ -9,6 +9,7 @@ import numpy as np
 from da4ml.trace import FixedVariableArray
 from da4ml.trace.fixed_variable import FixedVariable
 
+from edgeflow.backends.rtl.affine_job import fit
 from edgeflow.backends.rtl.quantize_job import Grid, array_like, grid_of, round_values
 from edgeflow.errors import UnsupportedError
 from edgeflow.network import Layer
@@ -63,13 +64,29 @@ def affine_of(layer: Layer, array: Callable[[Layer, str], Array | None]) -> tupl
 def affine(
     layer: Layer, x: FixedVariableArray, factor: Array, offset: Array, context: Context
 ) -> FixedVariableArray:
-    """factor * x + offset, by channel (the last axis)."""
-    del layer, context
-    factor, offset = (np.broadcast_to(a, x.shape).ravel() for a in (factor, offset))
+    """factor * x + offset by channel (the last axis), as short as the reader lets it be."""
+    channels = x.shape[-1]
+    factor, offset = (np.broadcast_to(a, (channels,)) for a in (factor, offset))
+    columns = np.asarray(x._vars).reshape(-1, channels)
+    fits = []
+    for channel, column in enumerate(columns.T):
+        low = min(float(v.low) for v in column)
+        high = max(float(v.high) for v in column)
+        grid = min(float(v.step) for v in column)
+        steps = context.steps(layer, channel)
+        fits.append(fit(float(factor[channel]), float(offset[channel]), low, high, grid, steps))
+    if not all(found.exact for found in fits):
+        context.inexact.append(layer.name)
     made = [
-        v * float(a) + float(b) for v, a, b in zip(x._vars.ravel(), factor, offset, strict=True)
+        v * found.factor + found.offset if found.factor else _constant(v, found.offset)
+        for row in columns
+        for v, found in zip(row, fits, strict=True)
     ]
     return array_like(x, made, x.shape)
+
+
+def _constant(v: FixedVariable, value: float) -> FixedVariable:
+    return FixedVariable.from_const(value, hwconf=v.hwconf)
 
 
 def leaky(x: FixedVariableArray, slope: float) -> FixedVariableArray:

@@ -137,7 +137,9 @@ def build(
 ) -> Traced:
     """Trace the Network with the job's parameters."""
     solver = Solver(params.get("solver"), HWConfig(1, -1, -1))
-    context = Context(weights, solver, int(params.get("table_bits") or 12))
+    context = Context(
+        weights, solver, int(params.get("table_bits") or 12), readers=network.consumers
+    )
     kind = None
     if entry_grid(network, context)[0] is None:
         kind = input_type_of(params.get("input_type"), params.get("input_bits"), x)
@@ -172,8 +174,12 @@ def pipelined(comb: CombLogic, params: Mapping[str, Any]) -> CombLogic | Pipelin
     while True:
         made = to_pipeline(comb, float(cutoff), retiming=False, verbose=False)
         if len(made.solutions) <= stages or cutoff > deepest:
-            return made
+            break
         cutoff += 1
+    # A stage without tables of its own has none at all (da4ml's interpreter minds).
+    return Pipeline(
+        tuple(s._replace(lookup_tables=s.lookup_tables or None) for s in made.solutions)
+    )
 
 
 def confirm(made: CombLogic | Pipeline, comb: CombLogic) -> None:

@@ -16,6 +16,7 @@ from da4ml.trace import FixedVariableArray
 from da4ml.trace.fixed_variable import FixedVariable
 
 from edgeflow.backends.rtl import functions_job as functions
+from edgeflow.backends.rtl.affine_job import Steps
 from edgeflow.backends.rtl.arithmetic_job import Solver
 from edgeflow.backends.rtl.quantize_job import array_like, clamp, grid_of, quantize
 from edgeflow.errors import UnsupportedError
@@ -32,12 +33,15 @@ class Context:
 
     ``inexact`` collects the layers that are computed otherwise than the model does.
     ``table_bits`` is the width of a function's values where the model does not round them.
+    ``readers`` are the layers that read a layer's output, by its name: what follows an affine map
+    says how exact it must be.
     """
 
     weights: Mapping[str, Array]
     solver: Solver = field(default_factory=Solver)
     table_bits: int = 12
     inexact: list[str] = field(default_factory=list)
+    readers: Mapping[str, Sequence[Layer]] = field(default_factory=dict)
 
     def array(self, layer: Layer, role: str) -> Array | None:
         """Weights of that role; None where the layer has none."""
@@ -49,6 +53,36 @@ class Context:
         parts = ("signed", "integer", "fraction")
         found = {part: self.weights.get(f"{layer.name}/@{part}") for part in parts}
         return {k: v for k, v in found.items() if v is not None}
+
+    def steps(self, layer: Layer, channel: int) -> Steps | None:
+        """What rounds a layer's output next, in a channel; None where that is not one type."""
+        readers = self.readers.get(layer.name, ())
+        rounding, floor = layer, -math.inf
+        if layer.quantizer is None:
+            if len(readers) != 1 or readers[0].kind not in ("relu", "quantize"):
+                return None
+            rounding = readers[0]
+            if rounding.kind == "relu":
+                at = rounding.attributes
+                if at.get("negative_slope") or at.get("max_value") is not None:
+                    return None
+                floor = 0.0
+        if rounding.quantizer is None or self.by_element(rounding):
+            return None
+        grid = grid_of(rounding.quantizer)
+        if grid is None or grid.offset is not None or "SAT" not in grid.overflow:
+            return None
+        if grid.rounding not in ("AP_RND_CONV", "AP_RND", "AP_RND_INF", "AP_RND_ZERO"):
+            return None
+        k, i, f = (
+            int(part.ravel()[channel if part.size > 1 else 0])
+            for part in (grid.signed, grid.integer, grid.fraction)
+        )
+        if k + i + f <= 0:
+            return None
+        step = 2.0**-f
+        low = -k * 2.0**i + (step if k and grid.overflow == "AP_SAT_SYM" else 0.0)
+        return Steps(max(low, floor), 2.0**i - step, step)
 
 
 def trace_layer(layer: Layer, inputs: Sequence[Tensor], context: Context) -> Tensor:
@@ -95,9 +129,37 @@ def kernel(layer: Layer, window: Tensor, context: Context) -> Tensor:
     weights = context.array(layer, "kernel")
     assert weights is not None
     bias = context.array(layer, "bias")
+    scale = scale_of(layer)
+    if scale is not None:  # whole numbers first, then the scale of each channel
+        sums = kernel_sums(layer, window, np.rint(weights / scale), None, context)
+        return functions.affine(
+            layer, sums, np.broadcast_to(scale, sums.shape).ravel(), _or_zero(bias), context
+        )
+    return kernel_sums(layer, window, weights, bias, context)
+
+
+def scale_of(layer: Layer) -> Array | None:
+    """The scale of each output channel, where a kernel's steps are no powers of two."""
+    quantizer = layer.weights["kernel"].quantizer if "kernel" in layer.weights else None
+    if quantizer is None or not quantizer.scale or layer.kind.startswith("depthwise"):
+        return None
+    scale = np.asarray(quantizer.scale, np.float64)
+    if np.all(np.frexp(scale)[0] == 0.5) or quantizer.kind not in ("affine", "binary", "ternary"):
+        return None
+    return scale if scale.size in (1, layer.weights["kernel"].shape[-1]) else None
+
+
+def _or_zero(bias: Array | None) -> Array:
+    return np.zeros(1) if bias is None else bias
+
+
+def kernel_sums(
+    layer: Layer, window: Tensor, weights: Array, bias: Array | None, context: Context
+) -> Tensor:
+    """The sums of products of one output position, and the bias."""
+    made: list[Any] = []
     if layer.kind.startswith("depthwise"):
         channels, multiplier = weights.shape[-2:]
-        made: list[Any] = []
         for channel in range(channels):
             part = window[..., channel].ravel()
             rows = weights[..., channel, :].reshape(-1, multiplier)
@@ -106,7 +168,6 @@ def kernel(layer: Layer, window: Tensor, context: Context) -> Tensor:
         return array_like(window, made, (len(made),))
     groups = int(layer.attributes.get("groups") or 1)
     size, filters = window.shape[-1] // groups, weights.shape[-1] // groups
-    made = []
     for group in range(groups):
         part = window[..., group * size : (group + 1) * size].ravel()
         out = slice(group * filters, (group + 1) * filters)

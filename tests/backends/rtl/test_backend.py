@@ -194,6 +194,71 @@ def test_every_layer(runner, tmp_path, draft):
     check(runner, draft, tmp_path)
 
 
+def normed(kind: str):
+    draft = start((4, 4, 2), 6, 1)
+    if kind == "conv":
+        draft.conv("c", 3, kernel=fixed(4, 0)).norm("n").add(
+            "r", "relu", quantizer=fixed(4, 1, False)
+        )
+        return draft.flatten().dense("fc", 3, fixed(4, 0))
+    draft.flatten().dense("d", 8, fixed(5, 0)).norm("n").add("a", "quantize", quantizer=fixed(4, 1))
+    return draft.dense("fc", 3, fixed(4, 0))
+
+
+@pytest.mark.parametrize("kind", ["conv", "dense"])
+def test_a_batch_norm_before_a_quantizer_is_short_and_exact(runner, tmp_path, kind):
+    request, done = compiled(runner, normed(kind), tmp_path)
+    found = compared(runner, request, done.path, "da4ml interpreter")
+    assert found.equal == 1, found.explanation
+    layers = done.result["layers"]
+    assert layers["n"]["cost"]["lut"] < 0.6 * 24 * 12 * (48 if kind == "conv" else 8) / 3
+
+
+def test_a_batch_norm_that_nothing_rounds_is_approximate_and_said(runner, tmp_path):
+    draft = start((8,), 6, 1).dense("d", 6, fixed(5, 0)).norm("n")
+    request, done = compiled(runner, draft, tmp_path)
+    assert done.result["inexact"] == ["n"]
+    assert any("'n'" in note or "n" in note for note in done.result["notes"])
+    found = compared(runner, request, done.path, "da4ml interpreter")
+    assert found.passed
+    assert found.max_difference > 0
+
+
+def test_scales_that_are_no_powers_of_two(runner, tmp_path):
+    draft = start((8,), 6, 1).dense("d", 6).add("r", "relu", quantizer=fixed(4, 1, False))
+    draft.dense("fc", 3, fixed(4, 0))
+    scale = np.array([0.11, 0.07, 0.05, 0.13, 0.09, 0.1])
+    levels = np.random.default_rng(1).integers(-7, 8, (8, 6))
+    draft.arrays["d/kernel"] = (levels * scale).astype(np.float32)
+    quantizer = Quantizer("affine", 4, True, scale=tuple(scale), zero_point=(0,) * 6, axis=-1)
+    at = next(i for i, layer in enumerate(draft.layers) if layer.name == "d")
+    weights = dict(draft.layers[at].weights)
+    weights["kernel"] = replace(weights["kernel"], bits=4, quantizer=quantizer)
+    draft.layers[at] = replace(draft.layers[at], weights=weights)
+    request, done = compiled(runner, draft, tmp_path)
+    found = compared(runner, request, done.path, "da4ml interpreter")
+    assert found.equal == 1, found.explanation
+
+
+def test_all_kinds_in_verilator(runner, tmp_path):
+    """The Verilog itself, of many kinds of layers at once; its pipeline is cut through them."""
+    act = fixed(5, 1)
+    draft = start((4, 4, 2), 5, 1).conv("c", 2, kernel=fixed(4, 0)).norm("n")
+    draft.add("r", "relu", quantizer=fixed(4, 1, False)).pool("p", "avg")
+    draft.add("pq", "quantize", quantizer=replace(act, narrow=True)).flatten()
+    draft.add("t", "tanh", quantizer=fixed(5, 0)).dense("d", 6, fixed(4, 0))
+    draft.add("b", "quantize", quantizer=replace(act, rounding="RND")).dense("e", 6, fixed(4, 0))
+    draft.add("sum", "add", (6,), ("e", "b")).add("l", "leaky_relu", negative_slope=0.25)
+    draft.add("top", "maximum", (6,), ("l", "b")).add("prod", "mul", (6,), ("top", "b"))
+    draft.add("w", "quantize", quantizer=replace(act, overflow="WRAP", rounding="TRN"))
+    draft.add("s", "add", (6,), ("w", "b")).add("bin", "quantize", quantizer=QUANTIZERS["binary"])
+    draft.add("cat", "concat", (12,), ("bin", "w"), axis=-1).dense("out", 3, fixed(4, 0))
+    request, done = compiled(runner, draft, tmp_path, latency_cycles=4)
+    for runtime in ("da4ml interpreter", "Verilator"):
+        found = compared(runner, request, done.path, runtime)
+        assert found.equal == 1, (runtime, found.explanation)
+
+
 def test_the_test_bench_passes_and_fails(runner, tmp_path):
     """The written bench, in Verilator's own event loop; one wrong bit makes it fail."""
     import shutil
