@@ -9,7 +9,7 @@ a compiler; and a sum can be compared with the type that must hold it before it 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,14 @@ import numpy as np
 
 from edgeflow.backends.fixed_job import ROUNDINGS, Array, held, parse
 from edgeflow.backends.hls4ml.plan_job import Emitted, Plan
+from edgeflow.backends.hls4ml.windows_job import (
+    image,
+    like,
+    padded,
+    sliding,
+    used_fraction,
+    widths,
+)
 from edgeflow.errors import UnsupportedError
 
 CHUNK = 1 << 22
@@ -126,7 +134,7 @@ class Emulator:
         if self.true or self.trust:
             return np.asarray(rows @ kernel + start)
         start = held(start, accum)
-        fraction = item.types["weight"].fraction + _fraction(rows)
+        fraction = item.types["weight"].fraction + used_fraction(rows)
         if fraction <= accum.fraction and accum.overflow == "AP_WRAP":
             return self.hold(item, "accum", rows @ kernel + start)
         # Each product is rounded to the accumulator's type before it is added.
@@ -141,18 +149,18 @@ class Emulator:
         return self.hold(item, "accum", total)
 
     def _conv(self, item: Emitted, given: list[Array]) -> Array:
-        at, x = item.attributes, _image(given[0])
+        at, x = item.attributes, image(given[0])
         kernel = np.asarray(at["weight_data"], np.float64)
         kernel = kernel.reshape(-1, kernel.shape[-1])
-        x = _padded(at, x, 0.0)
+        x = padded(at, x, 0.0)
         parts = []
         size = kernel.shape[0] * int(at.get("out_height", 1)) * int(at["out_width"])
         step = max(1, CHUNK // max(1, size))
         for begin in range(0, len(x), step):
-            windows = _windows(at, x[begin : begin + step], "filt")
+            windows = sliding(at, x[begin : begin + step], "filt")
             rows = windows.reshape(*windows.shape[:3], -1)
             parts.append(self.hold(item, "result", self._sums(item, rows, kernel)))
-        return _like(given[0], np.concatenate(parts))
+        return like(given[0], np.concatenate(parts))
 
     def _depthwise(self, item: Emitted, given: list[Array]) -> Array:
         at = item.attributes
@@ -162,14 +170,14 @@ class Emulator:
         start = np.zeros(kernel.shape[1]) if bias is None else np.asarray(bias, np.float64).ravel()
         accum = item.types["accum"]
         wide = replace(accum, width=64, integer=64 - accum.fraction, overflow="AP_WRAP")
-        x = _padded(at, _image(given[0]), 0.0)
-        windows = _windows(at, x, "filt")
+        x = padded(at, image(given[0]), 0.0)
+        windows = sliding(at, x, "filt")
         windows = windows.reshape(*windows.shape[:3], len(kernel), -1)
         total = np.broadcast_to(held(start, accum), (*windows.shape[:3], kernel.shape[1])).copy()
         for index, row in enumerate(kernel):
             part = windows[..., index, :] * row
             total += part if self.true or self.trust else held(part, wide)
-        return _like(given[0], self.hold(item, "result", self.hold(item, "accum", total)))
+        return like(given[0], self.hold(item, "result", self.hold(item, "accum", total)))
 
     def _batch_norm(self, item: Emitted, given: list[Array]) -> Array:
         scale = np.asarray(item.attributes["scale_data"], np.float64)
@@ -245,13 +253,22 @@ class Emulator:
         return np.where(bits > 0, steps * 2.0**-fraction, 0.0)
 
     def _softmax(self, item: Emitted, given: list[Array]) -> Array:
-        """The ``stable`` one: exp(x - max) and 1 / sum from tables."""
+        """The ``stable`` one: exp(x - max) and 1 / sum from tables; ``argmax``: 1 for the largest.
+
+        Of others, and of other compilers' tables, the function itself.
+        """
         x, types = given[0], item.types
+        how = item.attributes.get("implementation", "stable")
+        if how == "argmax" and not self.true:
+            first = np.arange(x.shape[-1]) == x.argmax(axis=-1)[..., None]
+            return held(first.astype(np.float64), types["result"])
         down = x.max(axis=-1, keepdims=True) - x
-        if self.true:
+        norm = item.attributes.get("inp_norm_t")
+        if self.true or how != "stable" or norm is None:
             power = np.exp(-down)
-            return np.asarray(power / power.sum(axis=-1, keepdims=True))
-        down = held(down, parse(str(item.attributes["inp_norm_t"])))
+            made = np.asarray(power / power.sum(axis=-1, keepdims=True))
+            return made if self.true else held(made, types["result"])
+        down = held(down, parse(str(norm)))
         # hls4ml fills its tables in single precision.
         power = np.exp(-down.astype(np.float32)).astype(np.float64)
         power = held(held(power, types["exp_table"]), types["accum"])
@@ -261,13 +278,13 @@ class Emulator:
         return held(power * inverse, types["result"])
 
     def _pool(self, item: Emitted, given: list[Array]) -> Array:
-        at, x = item.attributes, _image(given[0])
+        at, x = item.attributes, image(given[0])
         name = at["class_name"]
         if name.startswith("Global"):
             windows = x.reshape(len(x), 1, 1, -1, x.shape[-1])
         else:
             empty = np.nan if "Average" in name else -np.inf
-            windows = _windows(_widths(at), _padded(_widths(at), x, empty), "pool")
+            windows = sliding(widths(at), padded(widths(at), x, empty), "pool")
             windows = windows.reshape(*windows.shape[:3], -1, x.shape[-1])
         if "Max" in name:
             made = windows.max(axis=-2)
@@ -279,7 +296,7 @@ class Emulator:
         made = self.hold(item, "result", made)
         if name.startswith("Global"):
             return made.reshape(len(x), -1)
-        return _like(given[0], made)
+        return like(given[0], made)
 
     def _merge(self, item: Emitted, given: list[Array]) -> Array:
         a, b = given
@@ -297,64 +314,18 @@ class Emulator:
         return np.transpose(given[0], [0, *(int(axis) + 1 for axis in item.attributes["perm"])])
 
     def _pad(self, item: Emitted, given: list[Array]) -> Array:
-        return _like(given[0], _padded(item.attributes, _image(given[0]), 0.0))
+        return like(given[0], padded(item.attributes, image(given[0]), 0.0))
 
     def _crop(self, item: Emitted, given: list[Array]) -> Array:
-        at, x = item.attributes, _image(given[0])
+        at, x = item.attributes, image(given[0])
         rows = slice(int(at.get("crop_top", 0)), x.shape[1] - int(at.get("crop_bottom", 0)))
         columns = slice(int(at["crop_left"]), x.shape[2] - int(at["crop_right"]))
-        return _like(given[0], x[:, rows, columns])
+        return like(given[0], x[:, rows, columns])
 
     def _resize(self, item: Emitted, given: list[Array]) -> Array:
-        at, x = item.attributes, _image(given[0])
+        at, x = item.attributes, image(given[0])
         x = np.repeat(x, int(at["out_height"]) // int(at["in_height"]), axis=1)
-        return _like(given[0], np.repeat(x, int(at["out_width"]) // int(at["in_width"]), axis=2))
-
-
-def _fraction(values: Array) -> int:
-    """Bits after the point that `values` use, at most 60."""
-    for fraction in (0, 2, 4, 6, 8, 10, 12, 16, 20, 24, 32, 40):
-        scaled = values * 2.0**fraction
-        if np.array_equal(scaled, np.rint(scaled)):
-            return fraction
-    return 60
-
-
-def _image(x: Array) -> Array:
-    """A series as an image of one row."""
-    return x[:, None] if x.ndim == 3 else x
-
-
-def _like(given: Array, made: Array) -> Array:
-    return made[:, 0] if given.ndim == 3 else made
-
-
-def _widths(at: Mapping[str, Any]) -> dict[str, Any]:
-    """A 1-D pool's attributes under the names of the others."""
-    found = dict(at)
-    found.setdefault("in_width", at.get("n_in"))
-    found.setdefault("out_width", at.get("n_out"))
-    return found
-
-
-def _padded(at: Mapping[str, Any], x: Array, value: float) -> Array:
-    amounts = [
-        (int(at.get(f"pad_{before}", 0)), int(at.get(f"pad_{after}", 0)))
-        for before, after in (("top", "bottom"), ("left", "right"))
-    ]
-    if not any(map(any, amounts)):
-        return x
-    return np.pad(x, [(0, 0), *amounts, (0, 0)], constant_values=value)
-
-
-def _windows(at: Mapping[str, Any], x: Array, word: str) -> Array:
-    """n x rows x columns x window x channels, of a padded image."""
-    size = int(at.get(f"{word}_height", 1)), int(at[f"{word}_width"])
-    steps = int(at.get("stride_height", 1)), int(at["stride_width"])
-    found = np.lib.stride_tricks.sliding_window_view(x, size, axis=(1, 2))
-    found = found[:, :: steps[0], :: steps[1]]
-    found = found[:, : int(at.get("out_height", 1)), : int(at["out_width"])]
-    return np.moveaxis(found, 3, -1)  # the channels behind the window
+        return like(given[0], np.repeat(x, int(at["out_width"]) // int(at["in_width"]), axis=2))
 
 
 def _softplus(x: Array) -> Array:
