@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from edgeflow.jobs import Event, Job, Runner
 
-
 EVERY = 60.0
 """Seconds between two lines of one job, where there is no terminal."""
 
