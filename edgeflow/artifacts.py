@@ -45,8 +45,8 @@ BY_TOOL = (
 
 
 def is_project(kind: str) -> bool:
-    """Whether a kind of artifact is a project of its own, with its own place."""
-    return kind.endswith(("_project", "_design"))
+    """Whether a kind of artifact is a project, with its own place; a target has one at most."""
+    return kind.endswith("_project") or kind == "rtl_design"
 
 
 @dataclass(frozen=True)
