@@ -92,6 +92,15 @@ def compile(
         },
         "output": _port("out", planner.sink),
         "layers": _layers(name, planner.stages),
+        "stages": [
+            {
+                "instance": stage.name,
+                "kind": type(stage).__name__.lower(),
+                "lanes": [s.lanes for s in (*stage.inputs, *stage.outputs)],
+                "cost": _total([stage]),
+            }
+            for stage in planner.stages
+        ],
         "cost": _total(planner.stages),
         "input_type": None if planner.own_input else type_text(planner.input_kind),
         "reuse_factors": {layer: choice.to_json() for layer, choice in chosen.items()},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -164,12 +164,12 @@ class Planner(Drawing):
         top = max(fraction + more, own) if np.any(offsets) else fraction + more
         up, down = top - fraction - more, top - own
 
-        def apply(logic: Logic, x: Sig, channel: int) -> Sig:
+        def apply(logic: Logic, x: Sig, channels: Sequence[int]) -> Sig:
             if factors is not None:
-                x = logic.multiply(x, logic.constant(int(factors[channel])))
+                x = logic.multiply(x, logic.pick([int(factors[c]) for c in channels]))
             x = logic.left(x, up)
-            offset = int(offsets[channel])
-            return logic.add(x, logic.constant(offset << down)) if offset else x
+            own_offsets = [int(offsets[c]) << down for c in channels]
+            return logic.add(x, logic.pick(own_offsets)) if any(own_offsets) else x
 
         return self.add_step(value, apply, top, by_channel=True)
 
@@ -208,8 +208,8 @@ class Planner(Drawing):
         if slope:
             factor, more = self.integers(f"{layer.name}/slope", np.array([slope]))
 
-            def leak(logic: Logic, x: Sig, channel: int) -> Sig:
-                del channel
+            def leak(logic: Logic, x: Sig, channels: Sequence[int]) -> Sig:
+                del channels
                 slow = logic.multiply(x, logic.constant(int(factor[0])))
                 fast = logic.left(x, more)
                 bits = max(slow.bits, fast.bits)
@@ -224,8 +224,8 @@ class Planner(Drawing):
         if limit is not None and limit != round(limit) and limit < value.grid.high:
             self.inexact.append(layer.name)
 
-        def apply(logic: Logic, x: Sig, channel: int) -> Sig:
-            del channel
+        def apply(logic: Logic, x: Sig, channels: Sequence[int]) -> Sig:
+            del channels
             x = logic.relu(x)
             return x if limit is None else logic.clip(x, 0, math.floor(limit))
 

@@ -34,16 +34,19 @@ WIDEST = 48
 DEEP = 1 << 16
 """Beats of a FIFO before its depth is known."""
 
-Apply = Callable[[Logic, Sig, int], Sig]
+Apply = Callable[[Logic, Sig, Sequence[int]], Sig]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One element-wise operation: (logic, value, channel) -> value, on a given fraction."""
+    """One element-wise operation: (logic, value, the lane's channels) -> value.
+
+    ``by_channel`` and ``copied`` as `Map` has them.
+    """
 
     apply: Apply
-    fraction: int
     by_channel: bool = False
+    copied: bool = False
 
 
 @dataclass
@@ -141,14 +144,14 @@ class Drawing:
             steps, join = value.steps, value.join
 
             def function(
-                logic: Logic, lanes: Sequence[Sequence[Sig]], channels: Sequence[int]
+                logic: Logic, lanes: Sequence[Sequence[Sig]], channels: Sequence[Sequence[int]]
             ) -> list[Sig]:
                 results = []
-                for place, channel in enumerate(channels):
+                for place, met in enumerate(channels):
                     parts = [lane[place] for lane in lanes]
                     result = join(logic, parts) if join else parts[0]
                     for step in steps:
-                        result = step.apply(logic, result, channel)
+                        result = step.apply(logic, result, met)
                     results.append(result)
                 return results
 
@@ -157,6 +160,7 @@ class Drawing:
                 Map(
                     self.name(f"{value.name}_map"), value.streams, [made], value.layers,
                     function=function, by_channel=any(step.by_channel for step in steps),
+                    copied=any(step.copied for step in steps),
                 )
             )  # fmt: skip
         return self.relane(made, lanes) if lanes else made
@@ -177,14 +181,19 @@ class Drawing:
         return stream
 
     def add_step(
-        self, value: Value, apply: Apply, fraction: int, by_channel: bool = False
+        self,
+        value: Value,
+        apply: Apply,
+        fraction: int,
+        by_channel: bool = False,
+        copied: bool = False,
     ) -> Value:
         """One more operation on every element; the grid that it makes."""
         scratch = Logic()
         bits = value.grid.bits + (not value.grid.signed)
         start = Sig("x", bits, value.grid.low, value.grid.high)
         channels = value.shape[-1] if by_channel else 1
-        ends = [apply(scratch, start, channel) for channel in range(channels)]
+        ends = [apply(scratch, start, [channel]) for channel in range(channels)]
         grid = Grid(fraction, min(e.low for e in ends), max(e.high for e in ends))
         if grid.bits > WIDEST:
             raise UnsupportedError(
@@ -192,7 +201,7 @@ class Drawing:
                 remedy="round the outputs of the layers before it (a quantiser on activations)",
             )
         value.grid = grid
-        value.steps.append(Step(apply, fraction, by_channel))
+        value.steps.append(Step(apply, by_channel, copied))
         return value
 
     # -- roundings --------------------------------------------------------------------------
@@ -243,14 +252,14 @@ class Drawing:
         fraction = value.grid.fraction
         top = max((kind.fraction for kind in kinds if kind), default=0)
 
-        def apply(logic: Logic, x: Sig, channel: int) -> Sig:
-            kind = kinds[channel % len(kinds)]
+        def apply(logic: Logic, x: Sig, channels: Sequence[int]) -> Sig:
+            kind = kinds[channels[0] % len(kinds)]
             if kind is None:
                 return logic.constant(0)
             result, _ = logic.quantize(x, fraction, kind)
             return logic.left(result, top - kind.fraction)
 
-        return self.add_step(value, apply, top, by_channel=len(kinds) > 1)
+        return self.add_step(value, apply, top, by_channel=len(kinds) > 1, copied=len(kinds) > 1)
 
     def integers(self, name: str, values: Array) -> tuple[Array, int]:
         """Weights as integers and their fraction."""

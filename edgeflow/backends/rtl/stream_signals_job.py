@@ -127,6 +127,27 @@ class Logic:
         bits = width(value, value)
         return self.wire(literal(value, bits), bits, value, value)
 
+    def pick(self, values: Sequence[int]) -> Sig:
+        """The number of the group of channels that the module's counter ``group`` is at."""
+        if len(set(values)) == 1:
+            return self.constant(values[0])
+        low, high = min(values), max(values)
+        bits, address = width(low, high), counter_bits(len(values))
+        name = f"{self.prefix}{self.count}"
+        self.count += 1
+        self.lines += [
+            f"  reg signed [{bits - 1}:0] {name};",
+            "  always @*",
+            "    case (group)",
+            *(
+                f"      {address}'d{index}: {name} = {literal(value, bits)};"
+                for index, value in enumerate(values[1:], 1)
+            ),
+            f"      default: {name} = {literal(values[0], bits)};",
+            "    endcase",
+        ]
+        return Sig(name, bits, low, high)
+
     def add(self, a: Sig, b: Sig) -> Sig:
         """a + b."""
         low, high = a.low + b.low, a.high + b.high

@@ -122,21 +122,22 @@ class Register(Stage):
             self.valid[0] = False
 
 
-Function = Callable[[Logic, Sequence[Sequence[Sig]], Sequence[int]], list[Sig]]
-"""Makes the output's lanes from the lanes of each input; the last argument has each lane's channel
-(one number per beat of a position is a group of the `Map`)."""
+Function = Callable[[Logic, Sequence[Sequence[Sig]], Sequence[Sequence[int]]], list[Sig]]
+"""Makes the output's lanes from the lanes of each input; the last argument has the channels that
+each lane meets, one for each beat of a position (`Logic.pick` takes a number of each)."""
 
 
 @dataclass
 class Map(Register):
     """Combinational arithmetic on a beat (of one stream, or of several of one shape), registered.
 
-    ``function`` is called once for each group of channels that a beat can hold, where the
-    constants differ from channel to channel (``by_channel``).
+    ``by_channel``: constants differ from channel to channel. ``copied``: so does the arithmetic
+    itself, and there is a copy of it for each group of channels that a beat can hold.
     """
 
     function: Function | None = None
     by_channel: bool = False
+    copied: bool = False
 
     @property
     def groups(self) -> int:
@@ -154,9 +155,11 @@ class Map(Register):
         ]
         assert self.function is not None
         results = []
-        for group in range(self.groups):
-            channels = [group * out.lanes + lane for lane in range(out.lanes)]
-            results.append(packed(self.function(logic, lanes, channels), out.grid))
+        groups = range(self.groups)
+        met = [[group * out.lanes + lane for group in groups] for lane in range(out.lanes)]
+        for group in groups if self.copied else (0,):
+            own = [[channels[group]] for channels in met] if self.copied else met
+            results.append(packed(self.function(logic, lanes, own), out.grid))
         prefixes = [f"in{i}" for i in range(len(self.inputs))] if many else ["in"]
         all_valid = " & ".join(f"{p}_valid" for p in prefixes)
         lines = [
@@ -166,20 +169,22 @@ class Map(Register):
             "  assign out_data = held;",
             f"  wire take = (~full | out_ready) & {all_valid};",
             *(f"  assign {p}_ready = take;" for p in prefixes),
-            *logic.lines,
         ]
         value, more = results[0], ""
+        bits = counter_bits(self.groups)
         if self.groups > 1:
-            bits = counter_bits(self.groups)
-            lines += [f"  reg [{bits - 1}:0] group;", f"  reg [{out.bits - 1}:0] value;"]
+            lines.append(f"  reg [{bits - 1}:0] group;")
+            last = f"group == {bits}'d{self.groups - 1}"
+            more = f" group <= ({last}) ? {bits}'d0 : group + {bits}'d1;"
+        lines += logic.lines
+        if len(results) > 1:
+            lines += [f"  reg [{out.bits - 1}:0] value;"]
             lines += ["  always @* begin", "    case (group)"]
             for index, text in enumerate(results[1:], 1):
                 lines.append(f"      {bits}'d{index}: value = {text};")
             lines += [f"      default: value = {results[0]};", "    endcase", "  end"]
-            last = f"group == {bits}'d{self.groups - 1}"
-            more = f" group <= ({last}) ? {bits}'d0 : group + {bits}'d1;"
             value = "value"
-        clear = f" group <= {counter_bits(self.groups)}'d0;" if more else ""
+        clear = f" group <= {bits}'d0;" if more else ""
         lines += [
             "  always @(posedge clk) begin",
             f"    if (take) begin held <= {value};{more} end",
@@ -190,8 +195,11 @@ class Map(Register):
         return lines
 
     def cost(self) -> dict[str, float]:
-        """Additions and comparisons as wide as the values: three of them per lane."""
-        lut = 3.0 * sum(s.bits for s in self.inputs) * (1 + 0.5 * (self.groups - 1))
+        """Additions and comparisons as wide as the values; constants to choose from."""
+        lut = 1.5 * sum(s.bits for s in self.inputs)
+        lut *= self.groups if self.copied else 1
+        if self.groups > 1:
+            lut += self.outputs[0].bits * self.groups / 8
         return {"lut": lut, "ff": float(self.outputs[0].bits + 1)}
 
 
