@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgeflow.backends.fixed_job import Array
+from edgeflow.backends.fixed_job import Array, parse
 from edgeflow.backends.hls4ml.compilers import COMPILERS
 from edgeflow.backends.hls4ml.plan_job import Emitted, Plan
 from edgeflow.errors import JobError
@@ -120,7 +121,8 @@ def _backend_options(params: Mapping[str, Any]) -> dict[str, Any]:
     compiler = params["compiler"]
     if compiler == "vivado_accelerator":
         axi = params["axi"]
-        found |= {key: axi[key] for key in ("board", "interface", "input_type", "output_type")}
+        found |= {key: axi[key] for key in ("board", "interface")}
+        found |= {key: _bus_type(axi[key]) for key in ("input_type", "output_type")}
         found["part"] = None  # the board's
         if axi["platform"]:
             found["platform"] = axi["platform"]
@@ -131,6 +133,14 @@ def _backend_options(params: Mapping[str, Any]) -> dict[str, Any]:
     if compiler in ("vitis", "vivado", "quartus", "oneapi"):
         found["write_tar"] = False
     return found
+
+
+def _bus_type(text: str) -> str:
+    """A type on the AXI bus: whole bytes."""
+    if text == "float":
+        return text
+    kind = parse(text)
+    return str(replace(kind, width=-(-kind.width // 8) * 8))
 
 
 def _layer_config(item: Emitted, plan: Plan, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,6 +169,7 @@ def _put_right() -> None:
     """Faults of hls4ml 1.3.0, and what it writes that differs from run to run."""
     import hls4ml
     import yaml
+    from hls4ml.backends import VivadoAcceleratorConfig
     from hls4ml.backends.fpga.fpga_layers import BatchNormalizationQuantizedTanh
     from hls4ml.backends.vivado.passes.bn_quant import MergeBatchNormAndQuantizedTanh
     from hls4ml.model.layers import Dense
@@ -203,6 +214,8 @@ def _put_right() -> None:
         writer.write_yml = write_yml
     # An archive beside the project, with the time of day in it.
     VivadoAcceleratorWriter.write_new_tar = lambda *_: None
+    # Types written into the C++ without their ap_.
+    VivadoAcceleratorConfig._next_factor8_type = lambda _, kind: _bus_type(str(kind))
     LiberoWriter.write_build_script = _write_libero_script
     for attribute in hls4ml.backends.get_backend("Libero").attribute_map[Dense]:
         if attribute.name == "strategy":

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeflow.backends.hls4ml import reuse, room
+from edgeflow.backends.hls4ml.compilers import COMPILERS
 from edgeflow.estimate import energy, hls_latency
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
 from edgeflow.synthesis import vendor_estimates
 from edgeflow.targets import Target
+
+MODELLED = {"vitis": "vitis", "vivado": "vivado", "vivado_accelerator": "vivado"}
+"""Compilers whose latency is modelled, by the tool that schedules."""
 
 UNITS = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram_18k": "BRAM_18K", "uram": "URAM"}
 NEEDS = (
@@ -47,6 +51,11 @@ def _without_report(
     if reason := room.too_large(network, target, options):
         units = {"latency_cycles": "cycles", "ii": "cycles", "latency": "s"}
         return found | {name: unknown(unit, reason) for name, unit in units.items()}
+    if options["compiler"] not in MODELLED:
+        tool = COMPILERS[options["compiler"]].tool
+        reason = f"no model of {tool}'s schedules; {NEEDS}"
+        units = {"latency_cycles": "cycles", "ii": "cycles", "latency": "s"}
+        return found | {name: unknown(unit, reason) for name, unit in units.items()}
     choices = reuse.choices(network, options)
     return found | hls_latency.estimate(
         network,
@@ -55,5 +64,5 @@ def _without_report(
         reuse_factors={name: choice.reuse_factor for name, choice in choices.items()},
         clock_mhz=clock_mhz,
         architecture=target.architecture,
-        compiler=options["compiler"],
+        compiler=MODELLED[options["compiler"]],
     )

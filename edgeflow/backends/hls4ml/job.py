@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeflow.backends.fixed_job import parse
 from edgeflow.backends.hls4ml import convert_job, csim_job, project_job
 from edgeflow.backends.hls4ml.compilers import COMPILERS
 from edgeflow.backends.hls4ml.draw_job import draw
@@ -69,7 +70,7 @@ def compile(
     result = {
         "project": f"project/{name}",
         "types": convert_job.types_used(model),
-        "input_type": _input_type(network, plan),
+        "input_type": _input_type(network, plan, params),
         "inexact": sorted(set(plan.inexact)),
         "reuse_factors": _reuse_factors(plan, params, graph),
         "version": convert_job.version(),
@@ -97,10 +98,14 @@ def compile(
     return result
 
 
-def _input_type(network: Network, plan: Plan) -> str | None:
-    """The type of the design's input port."""
+def _input_type(network: Network, plan: Plan, params: dict[str, Any]) -> str:
+    """What an input is rounded to: the type of the design's input port, or the bus before it."""
     place = plan.place[network.inputs[0]]
-    return next(str(item.result) for item in plan.layers if item.name == place)
+    found = next(item.result for item in plan.layers if item.name == place)
+    bus = params["axi"]["input_type"] if params["compiler"] == "vivado_accelerator" else "float"
+    if bus != "float" and parse(bus).fraction < found.fraction:
+        return bus
+    return str(found)
 
 
 def _logits(network: Network, plan: Plan, graph: dict[str, dict[str, Any]]) -> str | None:
