@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,9 @@ POLL: Final = 0.1
 KEPT: Final = 40
 """Lines of output that are kept for a message."""
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+
+
+STARVED: Final = re.compile(r"bad_alloc|out of memory|cannot allocate memory", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,8 @@ def run(
     for the message should a limit end it.
 
     Raises:
-        ToolError: it could not be started, or a limit ended it (says which, how far it came and
-            what to do).
+        ToolError: it could not be started, a limit ended it, or it got no more memory (says which,
+            how far it came and what to do).
     """
     library = ctypes.CDLL(None)
     try:
@@ -131,14 +135,13 @@ def run(
         finally:
             watch.end()
     seconds = time.monotonic() - started
-    if watch.over:
-        limit = (
-            f"its time limit of {limits.seconds:g} s"
-            if watch.over == "time"
-            else f"its memory limit of {limits.memory / 2**20:,.0f} MiB"
-        )
+    if process.returncode != 0 and (watch.over or _starved(process.returncode, tail)):
+        limit = {
+            "time": f"ran past its time limit of {limits.seconds:g} s",
+            "memory": f"ran past its memory limit of {limits.memory / 2**20:,.0f} MiB",
+        }.get(watch.over or "", "ran out of memory")
         raise ToolError(
-            f"{name} ran past {limit}",
+            f"{name} {limit}",
             details=[
                 f"it came as far as: {place}",
                 f"after {seconds:.0f} s, with {watch.peak / 2**20:,.0f} MiB at its peak",
@@ -146,6 +149,11 @@ def run(
             remedy=limits.advice or None,
         )
     return Ran(process.returncode, seconds, watch.peak, tuple(tail))
+
+
+def _starved(code: int, tail: Iterable[str]) -> bool:
+    """Whether a program that failed says, or its end suggests, that it got no more memory."""
+    return code == -signal.SIGKILL or any(STARVED.search(line) for line in tail)
 
 
 def descendants(root: int) -> list[int]:

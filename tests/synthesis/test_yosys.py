@@ -115,7 +115,7 @@ def test_a_time_limit_says_how_far_it_came(runner: Runner, tmp_path: Path) -> No
     job = flow.synthesis_job(folder, "slow", "xc7", dsp=False, timeout=1)
     with pytest.raises(ToolError, match="yosys ran past its time limit of 1 s") as caught:
         runner.run(job)
-    assert "it came as far as: step" in str(caught.value)
+    assert "it came as far as:" in str(caught.value)
     assert "reuse_factor" in str(caught.value)
 
 
@@ -126,6 +126,35 @@ def test_a_memory_limit_says_which(runner: Runner, tmp_path: Path) -> None:
         runner.run(job)
     assert "MiB at its peak" in str(caught.value)
     assert "synthesis_memory" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        ("echo 'terminate: std::bad_alloc'; exit 134", "yosys ran out of memory"),
+        ("kill -9 $$", "yosys ran out of memory"),
+        ("exec sleep 60", "yosys ran past its time limit of 3 s"),
+    ],
+)
+def test_how_far_a_program_came_is_said(
+    end: str,
+    message: str,
+    design: Path,
+    runner: Runner,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    native = tmp_path / "yosys"
+    native.write_text(
+        '#!/bin/sh\n[ "$1" = -s ] || { echo Yosys 9; exit; }\n'
+        f"echo '7. Executing ABC9 pass.'\n{end}\n"
+    )
+    native.chmod(0o755)
+    monkeypatch.setenv("EDGEFLOW_YOSYS", str(native))
+    with pytest.raises(ToolError, match=message) as caught:
+        runner.run(flow.synthesis_job(design, "board", "ice40", timeout=3))
+    assert "it came as far as: step 7: ABC9" in str(caught.value)
+    assert "style: stream" in str(caught.value)
 
 
 @pytest.mark.parametrize(
