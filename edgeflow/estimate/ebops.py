@@ -4,7 +4,8 @@ Sun et al., "Gradient-based Automatic Mixed Precision Quantization for Neural Ne
 (arXiv:2405.00645), section III: the sum, over all multiplications, of the product of the operands'
 bits; a bias counts the bits of its elements once for each output. Bits that differ between
 elements count each for themselves. As in HGQ2, the sign is counted where a type saturates
-(``SAT``) and not otherwise: the values are then those that HGQ2 itself reports.
+(``SAT``) and not otherwise: the values are then those that HGQ2 itself reports (but for the bias of
+a convolution with strides, which HGQ2 0.2 counts once for each position of the input).
 
 numpy is imported inside the functions: the core starts without it.
 """
