@@ -16,7 +16,7 @@ UNITS: Final = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram_18k": "BRAM_18K"}
 
 GRAPH_FACTOR: Final = 1.35
 """da4ml's count against yosys' LUTs: within 14 % on six-input LUTs (five designs); more on four."""
-PREDICTED_FACTOR: Final = 2.5
+PREDICTED_FACTOR: Final = 2.0
 """A count from the Network alone (`rules.predict`)."""
 FOUR_INPUTS: Final = ("ice40", "ecp5", "gowin")
 FOUR_INPUT_FACTOR: Final = 1.25
