@@ -195,7 +195,7 @@ def test_every_target_gives_a_figure_or_a_reason(name: str) -> None:
     latency = seconds(1e-3, 2)
     if target.kind == "fpga":
         found = energy.fpga_power(target, network(1000), None, None, latency)
-        assert found["fabric_power"].value is not None
+        assert (found["fabric_power"].value is not None) == (target.architecture in energy.NODE)
     else:
         found = energy.board_energy(target, latency)
     assert {"power", "energy_per_inference", "chip_power", "chip_energy_per_inference"} <= set(
