@@ -96,7 +96,7 @@ def _goal(request: Request, design: Mapping[str, Any], asked: bool, made: Made) 
 
 def _needed(design: Mapping[str, Any], request: Request) -> dict[str, float]:
     cost = {key: float(value or 0) for key, value in design["cost"].items() if key in costs.UNITS}
-    if design["style"] != "stream" and request.target.architecture in costs.FOUR_INPUTS:
+    if design["style"] != "stream" and devices.family(request.target) in costs.FOUR_INPUTS:
         cost["lut"] *= costs.FOUR_INPUT_FACTOR
     return cost
 
