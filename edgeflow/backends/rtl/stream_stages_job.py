@@ -82,7 +82,7 @@ class Stage:
 
     def cost(self) -> dict[str, float]:
         """``lut``, ``ff``, ``dsp`` (multipliers), ``ram_bits``, by simple counting."""
-        return {"lut": 4, "ff": float(sum(s.bits for s in self.outputs) + 1)}
+        return {"lut": 15.0, "ff": float(sum(s.bits for s in self.outputs) + 1)}
 
     def ports(self) -> list[tuple[str, Stream, bool]]:
         """Each stream's prefix in the module, and whether it goes in."""
@@ -196,7 +196,7 @@ class Map(Register):
 
     def cost(self) -> dict[str, float]:
         """Additions and comparisons as wide as the values; constants to choose from."""
-        lut = 1.5 * sum(s.bits for s in self.inputs)
+        lut = 2.0 * sum(s.bits for s in self.inputs)
         lut *= self.groups if self.copied else 1
         if self.groups > 1:
             lut += self.outputs[0].bits * self.groups / 8
@@ -257,7 +257,7 @@ class Narrow(Stage):
 
     def cost(self) -> dict[str, float]:
         """One LUT and one register per bit of the wide beat."""
-        return {"lut": self.inputs[0].bits + 4.0, "ff": self.inputs[0].bits + 3.0}
+        return {"lut": 1.2 * self.inputs[0].bits + 8.0, "ff": self.inputs[0].bits + 3.0}
 
 
 @dataclass
@@ -430,7 +430,7 @@ class Fifo(Stage):
         """The memory and its pointers."""
         bits = counter_bits(self.depth)
         return {
-            "lut": 4.0 * bits,
+            "lut": 8.0 * bits + self.inputs[0].bits + 10.0,
             "ff": self.inputs[0].bits + 2.0 * bits,
             "ram_bits": float(self.depth * self.inputs[0].bits),
         }

@@ -18,6 +18,8 @@ from edgeflow.backends.rtl.stream_engine_text_job import Registers
 from edgeflow.backends.rtl.stream_signals_job import Grid, Logic, Sig, counter_bits, packed
 from edgeflow.backends.rtl.stream_stages_job import Register, Stage
 
+FOUR_INPUTS = 1.5
+"""4-input LUTs per bit of an adder, carries and all, by yosys on ECP5."""
 LEVELS = 3
 """Adders between two registers of a `Kernel`."""
 
@@ -230,7 +232,7 @@ class Window(Register):
         """A register per bit of the window, a memory of rows."""
         g, bits = self.geometry, self.inputs[0].bits
         return {
-            "lut": 24.0,
+            "lut": 70.0,
             "ff": self.outputs[0].bits + (g.window[0] - 1) * bits + 16.0,
             "ram_bits": float((g.window[0] - 1) * bits * g.size[1]),
         }
@@ -346,12 +348,15 @@ class Kernel(Stage):
         ]
 
     def cost(self) -> dict[str, float]:
-        """A LUT per bit of an adder (da4ml's own count), the registers as they are."""
+        """By da4ml's own count of adder bits; the registers as they are."""
         depth = self.depth
         assert self.weights is not None
         graph = graph_of(np.asarray(self.weights, np.float64), self.inputs[0].grid)
         bits = sum(int(line.split("[")[1].split(":")[0]) + 1 for line in self._registers())
-        return {"lut": float(graph.cost) + 4, "ff": bits + depth + float(self.outputs[0].bits)}
+        return {
+            "lut": FOUR_INPUTS * float(graph.cost),
+            "ff": bits + depth + float(self.outputs[0].bits),
+        }
 
     def _registers(self) -> list[str]:
         return [line for line in self._built[0].lines if line.startswith("  reg signed [")]
