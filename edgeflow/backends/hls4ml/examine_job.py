@@ -154,13 +154,18 @@ class Pair:
         for (name, role), seen in self.design.seen.items():
             item = next(found for found in self.plan.layers if found.name == name)
             kind = item.types[role]
-            if not seen.outside or self._harmless(item, role, seen):
+            if not seen.outside or self._asked(item, role) or self._harmless(item, role, seen):
                 continue
             if kind.overflow == "AP_WRAP":
                 wrapped.append(self.finding(item, role, seen))
-            elif kind != self._models_own(item, role):
+            else:
                 clipped.append(self.finding(item, role, seen))
         return wrapped, clipped
+
+    def _asked(self, item: Emitted, role: str) -> bool:
+        """Whether the model itself rounds, saturates or wraps so: its quantiser gives the type."""
+        twin = next((other for other in self.twin.layers if other.name == item.name), None)
+        return twin is not None and twin.types.get(role) == item.types[role]
 
     def _harmless(self, item: Emitted, role: str, seen: Seen) -> bool:
         """Whether only ReLUs read what saturates below: all that is negative becomes 0."""
@@ -284,7 +289,7 @@ class Pair:
                 scale = float(np.abs(want).max(initial=0)) or 1.0
                 found.append((float(gap.max(initial=0)) / scale, role, seen))
         for (name, role), seen in self.design.seen.items():
-            if name != item.name or item.types[role] == self._models_own(item, role):
+            if name != item.name or self._asked(item, role):
                 continue
             scale = max(abs(seen.low), abs(seen.high)) or 1.0
             lost = seen.error / scale
