@@ -23,6 +23,8 @@ SHARED = ("dense", "conv1d", "conv2d", "depthwise_conv1d", "depthwise_conv2d")
 """Kinds whose multipliers are shared; pools share their comparators and adders alike."""
 LUT_SHARE = 0.7
 """Part of a device's LUTs that ``auto`` plans with: routing gets hard beyond."""
+LUT_ROM = 128
+"""Words up to which weights are LUTs, not block RAM."""
 ENGINE_LUTS = 250.0
 """LUTs of an engine's counters and handshakes."""
 MULTIPLIER = 1.3
@@ -98,11 +100,12 @@ class Choice:
 @dataclass(frozen=True)
 class Budget:
     """What a device has: 4-input LUTs (a 6-input one counts as 1.6), multiplier blocks, memory
-    bits. None: not known."""
+    bits in blocks of ``block_bits``. None: not known."""
 
     lut: float | None = None
     dsp: float | None = None
     ram_bits: float | None = None
+    block_bits: int = 18432
 
 
 @lru_cache(maxsize=1024)
@@ -284,12 +287,13 @@ def choices(
     def folded(cycles: int) -> dict[str, Folding]:
         return fixed | {work.name: within(work, cycles) for work in free}
 
+    w_bits = {work.name: work.w_bits for work in works}
     best = folded(candidates[-1]) if candidates else fixed
     low, high = 0, len(candidates) - 1
     while low <= high:  # the least interval that fits
         middle = (low + high) // 2
         attempt = folded(candidates[middle])
-        if fits(attempt, budget, multiplier):
+        if fits(attempt, budget, multiplier, w_bits):
             best, high = attempt, middle - 1
         else:
             low = middle + 1
@@ -305,8 +309,26 @@ def choices(
     }  # fmt: skip
 
 
-def fits(folded: Mapping[str, Folding], budget: Budget, multiplier: str) -> bool:
-    """Whether the cost model says that it fits."""
+def rom_luts(folding: Folding, w_bits: float) -> float:
+    """LUTs of the weights, where their memory has no more than `LUT_ROM` words."""
+    if not 1 < folding.factor <= LUT_ROM or not folding.multipliers:
+        return 0.0
+    return 1.2 * folding.multipliers * w_bits * -(-folding.factor // 16)
+
+
+def rom_blocks(folding: Folding, w_bits: float, block_bits: int) -> int:
+    """Memory blocks of the weights: a tenth is left unused by the blocks' shapes."""
+    if folding.factor <= LUT_ROM or not folding.multipliers:
+        return 0
+    width = folding.multipliers * w_bits
+    widest = block_bits // 512 if block_bits > 4096 else 16
+    return max(math.ceil(1.1 * width * folding.factor / block_bits), math.ceil(width / widest))
+
+
+def fits(
+    folded: Mapping[str, Folding], budget: Budget, multiplier: str, w_bits: Mapping[str, float]
+) -> bool:
+    """Whether the cost model says that it fits; a pool's own memory is a block."""
     blocks = budget.dsp if multiplier != "lut" else 0.0
     many = sum(f.multipliers for f in folded.values())
     lut = sum(f.lut for f in folded.values())
@@ -316,7 +338,16 @@ def fits(folded: Mapping[str, Folding], budget: Budget, multiplier: str) -> bool
             return False
         by_size = sum(f.multiplier_lut for f in folded.values())
         spill = by_size * (many - blocks) / many
-    return budget.lut is None or lut + spill <= LUT_SHARE * budget.lut
+    lut += spill + sum(rom_luts(f, w_bits[name]) for name, f in folded.items())
+    if budget.ram_bits is not None:
+        total = budget.ram_bits // budget.block_bits
+        used = sum(
+            rom_blocks(f, w_bits[name], budget.block_bits) + (f.multipliers == 0)
+            for name, f in folded.items()
+        )
+        if used > total:
+            return False
+    return budget.lut is None or lut <= LUT_SHARE * budget.lut
 
 
 def _blocks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ def budget_of(target: Target) -> reuse.Budget:
         None if lut is None else lut.value * worth,
         None if dsp is None else dsp.value,
         float(sum(BLOCKS[name] * figure.value for name, figure in known)) if known else None,
+        max((BLOCKS[name] for name, figure in known if figure.value), default=BLOCKS["bram_18k"]),
     )
 
 
@@ -60,7 +62,7 @@ def compile_job(
             "layers": {key: dict(own) for key, own in (options.get("layers") or {}).items()},
             "multiplier": options.get("multiplier") or "auto",
             "input_type": options.get("input_type"),
-            "budget": {"lut": budget.lut, "dsp": budget.dsp, "ram_bits": budget.ram_bits},
+            "budget": asdict(budget),
         },
         imports=("numpy",),
         timeout=1800,

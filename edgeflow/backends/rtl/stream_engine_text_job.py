@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from edgeflow.backends.rtl.reuse import LUT_ROM
 from edgeflow.backends.rtl.stream_engine_job import TREE, Walker
 from edgeflow.backends.rtl.stream_signals_job import (
     Logic,
@@ -16,9 +17,6 @@ from edgeflow.backends.rtl.stream_signals_job import (
     product,
     width,
 )
-
-LUT_ROM = 128
-"""Words up to which a read-only memory is taken to be LUTs, not block RAM."""
 
 
 @dataclass
@@ -197,7 +195,9 @@ class Engine(Walker):
             texts.append(f"{total}'h{value:0{digits}x}")
         if len(texts) == 1:
             return [f"  wire [{total - 1}:0] w = {texts[0]};"]
+        style = "logic" if len(texts) <= LUT_ROM else "block"
         return [
+            f'  (* rom_style = "{style}" *)',
             f"  reg [{total - 1}:0] rom [0:{len(texts) - 1}];",
             "  initial begin",
             *(f"    rom[{index}] = {text};" for index, text in enumerate(texts)),
