@@ -1,0 +1,79 @@
+"""How far a build goes, what is refused before synthesis, and the steps' results; no tools run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from edgeflow.backends.base import Request
+from edgeflow.backends.rtl import build
+from edgeflow.backends.rtl.backend import BACKEND
+from edgeflow.errors import UnsupportedError
+from edgeflow.targets import load
+
+
+def design(folder: Path, lut: float) -> Path:
+    record = {
+        "top": "net", "style": "pipelined", "cost": {"lut": lut, "ff": 10.0}, "layers": {},
+        "files": {"verilog": ["verilog/net.v"]},
+    }  # fmt: skip
+    (folder / "design.json").write_text(json.dumps(record))
+    (folder / "result.json").write_text(json.dumps({"inexact": [], "softmax": None}))
+    return folder
+
+
+def request(target: str, **options) -> Request:
+    model = SimpleNamespace(network=None)
+    return Request(model, load(target), BACKEND.options(options, "test"))
+
+
+def never(job):
+    raise AssertionError(f"ran {job.title}")
+
+
+def test_what_cannot_fit_is_refused_before_synthesis(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        build.synthesise(request("icebreaker"), design(tmp_path, 27000), never, False)
+    text = str(caught.value)
+    assert "LUTs: needs 37,800, 'icebreaker' has 5,280" in text
+    assert "style: stream" in text
+    assert "before synthesis" in text
+
+
+def test_sources_alone_ask_for_no_room(tmp_path: Path) -> None:
+    folder = design(tmp_path, 27000)
+    assert build.synthesise(request("icebreaker", build="rtl"), folder, never, False) is None
+
+
+def test_a_long_synthesis_is_left_to_the_user(tmp_path: Path) -> None:
+    made = build.synthesise(request("alveo-u250"), design(tmp_path, 60000), never, False)
+    assert made is not None
+    assert "60,000 LUTs take long" in made.notes[0]
+    assert "build: area" in made.notes[0]
+
+
+def test_no_bitstream_without_open_place_and_route(tmp_path: Path) -> None:
+    folder = design(tmp_path, 100)
+    with pytest.raises(UnsupportedError, match="no open place and route for 'pynq-z2'"):
+        build.synthesise(request("pynq-z2", build="bitstream"), folder, never, False)
+
+
+def test_an_area_comes_back_with_its_netlist(tmp_path: Path) -> None:
+    (tmp_path / "verilog").mkdir()
+    seen = []
+
+    def run(job):
+        seen.append(job.params["family"])
+        result = {"utilisation": {"lut": 90, "ff": 8}, "layers": {},
+                  "tool": {"program": "yosys", "version": "0.70"}}  # fmt: skip
+        return SimpleNamespace(path=tmp_path, result=result)
+
+    made = build.synthesise(request("pynq-z2"), design(tmp_path, 100), run, False)
+    assert made is not None
+    assert seen == ["xc7"]
+    assert made.result["utilisation"]["lut"] == 90
+    assert "yosys 0.70" in made.result["source"]
+    assert made.artifacts["netlist"] == tmp_path / "netlist.json"
