@@ -137,7 +137,7 @@ def _gap(want: np.ndarray, have: np.ndarray) -> np.ndarray:
     have = have.reshape(want.shape)
     gap = np.abs(have.astype(np.float64) - want)
     gap[have == want] = 0  # infinities that are equal
-    return np.nan_to_num(gap, nan=np.inf)
+    return np.asarray(np.nan_to_num(gap, nan=np.inf))
 
 
 def first_divergence(

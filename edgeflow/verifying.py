@@ -105,13 +105,11 @@ def on_grid(
 def _own_grid(network: Network) -> Quantizer | None:
     """How the model itself rounds its input, where its steps are no power of two (int8 models)."""
     entry = network[network.inputs[0]]
-    if entry.quantizer is not None:
-        found = {entry.quantizer}
-    else:
-        found = {reader.quantizer for reader in network.consumers[entry.name]} - {None}
-        if any(reader.kind != "quantize" for reader in network.consumers[entry.name]):
-            return None
-    quantizer = found.pop() if len(found) == 1 else None
+    readers = network.consumers[entry.name]
+    quantizer = entry.quantizer
+    if quantizer is None and all(reader.kind == "quantize" for reader in readers):
+        found = {reader.quantizer for reader in readers}
+        quantizer = found.pop() if len(found) == 1 else None
     if quantizer is None or quantizer.kind != "affine" or len(quantizer.scale or ()) != 1:
         return None
     return quantizer
