@@ -289,14 +289,12 @@ def choices(
 
     w_bits = {work.name: work.w_bits for work in works}
     best = folded(candidates[-1]) if candidates else fixed
-    low, high = 0, len(candidates) - 1
-    while low <= high:  # the least interval that fits
-        middle = (low + high) // 2
-        attempt = folded(candidates[middle])
+    # Fewer cycles need not mean more memory blocks: every interval is tried, the least first.
+    for cycles in candidates:
+        attempt = folded(cycles)
         if fits(attempt, budget, multiplier, w_bits):
-            best, high = attempt, middle - 1
-        else:
-            low = middle + 1
+            best = attempt
+            break
     dsp = _blocks(works, best, budget, multiplier)
     return {
         work.name: Choice(
