@@ -73,7 +73,7 @@ def compile(
         "softmax": traced.skipped,
         "version": version(),
         "scale": float(np.abs(y).max(initial=0.0)) if y is not None else 1.0,
-        "notes": notes(traced, design),
+        "notes": notes(traced, design, params.get("latency_cycles")),
     }
     (output / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     progress(4, 4)
@@ -287,9 +287,14 @@ def port(name: str, ranges: Sequence[Any]) -> dict[str, Any]:
     return {"port": name, "width": lsb, "beats": 1, "elements": elements}
 
 
-def notes(traced: Traced, design: Mapping[str, Any]) -> list[str]:
+def notes(traced: Traced, design: Mapping[str, Any], wanted: int | None = None) -> list[str]:
     """What the user should know."""
     found = []
+    if wanted and design["latency_cycles"] > wanted:
+        found.append(
+            f"latency_cycles: {wanted} cannot be; {design['latency_cycles']} is the least (registers "
+            "at the input and at the output)"
+        )
     if traced.skipped:
         found.append(f"'{traced.skipped}' (softmax) is left to the host; the logits come out")
     if traced.input_type:
