@@ -292,8 +292,8 @@ def notes(traced: Traced, design: Mapping[str, Any], wanted: int | None = None) 
     found = []
     if wanted and design["latency_cycles"] > wanted:
         found.append(
-            f"latency_cycles: {wanted} cannot be; {design['latency_cycles']} is the least (registers "
-            "at the input and at the output)"
+            f"latency_cycles: {wanted} cannot be; {design['latency_cycles']} is the least "
+            "(registers at the input and at the output)"
         )
     if traced.skipped:
         found.append(f"'{traced.skipped}' (softmax) is left to the host; the logits come out")
