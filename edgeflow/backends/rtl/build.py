@@ -45,8 +45,13 @@ def synthesise(request: Request, compiled: Path, run: Run, asked: bool) -> Synth
     design = json.loads((compiled / "design.json").read_text())
     made = Made()
     goal = _goal(request, design, asked, made)
+    interface = request.options["wrapper"]
+    if interface in ("valid_ready", "axi_stream"):
+        wrapped = run(wrapping.wrap_job(compiled, interface, label=request.target.name))
+        made.artifacts["wrapper"] = wrapped.path
     if goal == "rtl":
-        return Synthesis({}, notes=tuple(made.notes)) if made.notes else None
+        found = made.notes or made.artifacts
+        return Synthesis({}, made.artifacts, notes=tuple(made.notes)) if found else None
     try:
         netlist = _area(request, compiled, design, run, made)
         if goal == "bitstream":
