@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,6 +18,9 @@ from edgeflow.backends.rtl.stream_signals_job import (
     product,
     width,
 )
+
+SMALL = 2048
+"""Bits up to which an engine's own memory is taken to be LUTs."""
 
 
 @dataclass
@@ -341,6 +345,8 @@ class Engine(Walker):
             "ff": 3.0 * self._pointer + counters + 20.0,
             "ram_bits": float(self.depth * stream.bits),
         }
+        # Small memories become LUTs; a tenth of a block is lost to its shapes.
+        found["bram_18k"] = float(found["ram_bits"] > SMALL)
         found["lut"] += 1.2 * accumulator * out.lanes
         found["ff"] += 2.0 * accumulator * out.lanes
         if self.weights is not None:
@@ -350,6 +356,8 @@ class Engine(Walker):
             found["rom_bits"] = float(self.rom_depth * word)
             if 1 < self.rom_depth <= LUT_ROM:
                 found["lut"] += 1.2 * word * -(-self.rom_depth // 16)
+            elif self.rom_depth > 1:
+                found["bram_18k"] += math.ceil(1.1 * found["rom_bits"] / 18432)
             found["ff"] += 1.3 * term * self.multipliers
             adders = self.multipliers - out.lanes if self.mode == "mac" else 0
             found["lut"] += 1.2 * term * adders
