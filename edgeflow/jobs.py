@@ -327,7 +327,8 @@ def _input_hash(path: Path, store: Store) -> str:
 
 @lru_cache(maxsize=512)
 def code_version(module: str) -> str:
-    """Hash of a module's source and of all that it imports from this package."""
+    """Hash of a module's source, of all that it imports from this package, and of the files that
+    lie beside them for them to read (C sources, tables)."""
     seen: dict[str, str] = {}
     todo = [module]
     while todo:
@@ -339,8 +340,24 @@ def code_version(module: str) -> str:
             continue
         text = path.read_text()
         seen[name] = hash_json(text)
+        seen |= {f.relative_to(PACKAGE).as_posix(): hash_path(f) for f in _beside(path.parent)}
         todo += _imports(text, name)
     return hash_json(seen)
+
+
+@lru_cache(maxsize=512)
+def _beside(folder: Path) -> tuple[Path, ...]:
+    """The files of a package's folder, and of its folders that are no packages, but for Python."""
+    if PACKAGE not in folder.parents:
+        return ()
+    folders = [folder, *(d for d in folder.iterdir() if d.is_dir() and d.name != "__pycache__")]
+    return tuple(
+        file
+        for place in folders
+        if place == folder or not (place / "__init__.py").is_file()
+        for file in sorted(place.iterdir())
+        if file.is_file() and file.suffix not in (".py", ".pyc")
+    )
 
 
 def _package(entry: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from edgeflow import jobs
 from edgeflow.errors import Interrupted, JobError, ModelError, StoreError
 from edgeflow.jobs import Event, Job, Runner, code_version, job_key
 from edgeflow.store import Store
@@ -105,6 +106,15 @@ def test_code_version_follows_imports(tmp_path: Path, monkeypatch: pytest.Monkey
     (package / "helper.py").write_text("x = 2\n")
     code_version.cache_clear()
     assert code_version("somepackage.job") != before
+
+
+def test_code_version_follows_the_files_beside_a_module() -> None:
+    """A C kernel that a job compiles is part of its code, as a module that it imports is."""
+    folder = Path(jobs.__file__).parent / "backends" / "cortex_m"
+    found = {path.relative_to(folder).as_posix() for path in jobs._beside(folder)}
+    assert {"kernels/ef_conv.c", "kernels/ef_nn.h", "firmware/main.c"} <= found
+    assert not any(name.endswith((".py", ".pyc")) for name in found)
+    assert jobs._beside(Path(jobs.__file__).parent) == ()  # targets and docs are no code
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])

@@ -1,6 +1,6 @@
 """Runs a `Circuit` on many lanes at once: one fixed C program, driven by tables.
 
-The program (`netlist_c_job`) is compiled once per machine and number of lanes, and kept in
+The program (``netlist_engine.c``) is compiled once per machine and number of lanes, and kept in
 edgeflow's cache. Where there is no C compiler, `netlist_numpy_job` does the same, slower.
 """
 
@@ -21,7 +21,6 @@ import numpy.typing as npt
 
 from edgeflow.errors import JobError, ToolError, UnsupportedError
 from edgeflow.store import cache_root
-from edgeflow.synthesis.netlist_c_job import SOURCE
 from edgeflow.synthesis.netlist_circuit_job import (
     CLASSES,
     DELAYS,
@@ -34,6 +33,7 @@ from edgeflow.synthesis.netlist_circuit_job import (
     outputs_of,
 )
 
+ENGINE: Final = Path(__file__).with_name("netlist_engine.c")
 COMPILERS: Final = ("cc", "gcc", "clang")
 UNIT: Final = {"logic": 1, "carry": 1, "memory": 1, "dsp": 1, "io": 1, "inner": 1}
 """Every primitive takes one unit of time."""
@@ -362,14 +362,15 @@ def library(words: int) -> ctypes.CDLL:
             "expected a C compiler (cc, gcc or clang) on PATH, found none",
             remedy="install one, or name it in the variable CC",
         )
+    text = ENGINE.read_text()
     flags = ["-O3", "-march=native", "-fPIC", "-shared", "-Wno-psabi", f"-DW={words}"]
-    key = hashlib.sha256("\0".join([SOURCE, path, *flags, _processor()]).encode()).hexdigest()
+    key = hashlib.sha256("\0".join([text, path, *flags, _processor()]).encode()).hexdigest()
     target = cache_root() / "netlist" / f"{key[:24]}.so"
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             source, made = Path(scratch, "engine.c"), Path(scratch, "engine.so")
-            source.write_text(SOURCE)
+            source.write_text(text)
             done = subprocess.run(
                 [path, *flags, "-o", str(made), str(source)],
                 capture_output=True,

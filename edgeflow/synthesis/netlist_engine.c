@@ -1,15 +1,7 @@
-"""The simulation engine's C source. It is text here, so that it is part of each job's key.
-
-It is one fixed program, driven by tables: compiled once for a number of lanes, never per netlist.
-A net's value is W words of 64 lanes; lane i is bit i % 64 of word i / 64.
-Names begin with ``nl_``: the C library has functions such as ``step`` of its own.
-"""
-
-from __future__ import annotations
-
-from typing import Final
-
-SOURCE: Final = r"""
+/* A bit-parallel simulator of netlists: one fixed program, driven by tables, compiled once for a
+ * number of lanes and never per netlist. A net's value is W words of 64 lanes; lane i is bit i % 64
+ * of word i / 64. Names begin with nl_: the C library has functions such as step of its own.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -451,4 +443,3 @@ i64 nl_stream(sim *s, i64 limit, const i32 *handshake, i64 n_in, const i32 *in, 
   return -3;
 }
 
-"""
