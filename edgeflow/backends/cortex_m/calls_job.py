@@ -11,12 +11,14 @@ import numpy as np
 
 from edgeflow.backends.cortex_m import scales_job as scales
 from edgeflow.backends.cortex_m import tables_job
-from edgeflow.backends.cortex_m.graph_job import MOST_AXES, SHAPES, Operator, Tensor
+from edgeflow.backends.cortex_m.rules_job import largest_sums, slices
+from edgeflow.backends.cortex_m.tensors_job import SHAPES, Operator, Tensor
 from edgeflow.frontends.tflite_file_job import Parsed
 
 Array = np.ndarray[Any, Any]
 LARGEST_FAST = 2**30
 """Sums below this may be doubled in 32 bits."""
+MOST_AXES = 5
 SLOW = 64
 """As EF_SLOW in ef_nn.h."""
 LONGEST_SHIFT = 22
@@ -143,11 +145,8 @@ class Caller:
         bias = np.zeros(len(rows), np.int64)
         if given is not None and given.data is not None:
             bias = given.data.astype(np.int64)
-        low, high = -128 - x.zero, 127 - x.zero
-        most = np.abs(wide).sum(axis=1) * max(abs(low), abs(high)) + np.abs(bias)
-        # Partial sums of the bias with the zero point folded in, too.
         folded = bias - x.zero * wide.sum(axis=1)
-        most = np.maximum(most, np.abs(wide).sum(axis=1) * 128 + np.abs(folded))
+        most = largest_sums(wide, bias, x.zero)
         found = []
         for value, bound, (multiplier, shift) in zip(wrap(folded), most, factors, strict=True):
             if bound < LARGEST_FAST and -LONGEST_SHIFT <= shift <= -1:
@@ -211,10 +210,15 @@ class Caller:
     def _mean(self, at: str, operator: Operator) -> Call:
         x = operator.input()
         count = math.prod(x.shape[:-1])
+        numbers = (
+            x.zero,
+            operator.output.zero,
+            *scales.of_mean(x.scale, operator.output.scale, count),
+        )
         return Call(
             operator, "ef_mean",
             f"ef_mean(1, {count}, {x.shape[-1]}, &{at}_scale, {{in0}}, {{out}});",
-            (self._scale(at, operator),),
+            (f"static const ef_scale {at}_scale = {braces(numbers)};",),
         )  # fmt: skip
 
     def _softmax(self, at: str, operator: Operator) -> Call:
@@ -265,7 +269,7 @@ class Caller:
             tuple(constants),
         )  # fmt: skip
 
-    _add = _sub = _mul = _binary
+    _add = _sub = _mul = _maximum = _minimum = _binary
 
     def _quantize(self, at: str, operator: Operator) -> Call:
         x, y = operator.input(), operator.output
@@ -288,7 +292,7 @@ class Caller:
         table = tables_job.table(operator)
         return Call(operator, "ef_table", text, (int8(f"{at}_table", table),), weight_bytes=256)
 
-    _relu = _relu6 = _leaky_relu = _logistic = _tanh = _table
+    _relu = _relu6 = _relu_n1_to_1 = _leaky_relu = _logistic = _tanh = _hard_swish = _table
 
     # Moves
 
@@ -320,6 +324,20 @@ class Caller:
         lists = (axes(out), axes(step, 0))
         return Call(
             operator, "ef_transpose", f"ef_transpose(&{at}_shape, {{in0}}, {{out}});",
+            (f"static const ef_transpose_shape {at}_shape = {braces(map(braces, lists))};",),
+        )  # fmt: skip
+
+    def _strided_slice(self, at: str, operator: Operator) -> Call:
+        taken = slices(self.parsed, operator)
+        assert taken is not None
+        shape = self.parsed.shape(operator.input().index)
+        steps = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+        out = [len(range(s.start, s.stop, s.step)) for s in taken]
+        step = [s.step * size for s, size in zip(taken, steps, strict=True)]
+        first = sum(s.start * size for s, size in zip(taken, steps, strict=True))
+        lists = (axes(out), axes(step, 0))
+        return Call(
+            operator, "ef_transpose", f"ef_transpose(&{at}_shape, {{in0}} + {first}, {{out}});",
             (f"static const ef_transpose_shape {at}_shape = {braces(map(braces, lists))};",),
         )  # fmt: skip
 

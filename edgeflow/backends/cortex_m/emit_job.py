@@ -10,7 +10,8 @@ from typing import Any
 
 from edgeflow.backends.cortex_m import arena_job
 from edgeflow.backends.cortex_m.calls_job import Call, Caller, activations, real
-from edgeflow.backends.cortex_m.graph_job import SHAPES, Graph, Tensor
+from edgeflow.backends.cortex_m.graph_job import Graph
+from edgeflow.backends.cortex_m.tensors_job import SHAPES, Tensor
 
 KERNELS = Path(__file__).parent / "kernels"
 FILES = {

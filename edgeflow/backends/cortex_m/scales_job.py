@@ -59,6 +59,13 @@ def of_ratio(x: float, y: float) -> tuple[int, int]:
     return quantize(float(x) / float(y))
 
 
+def of_mean(x: float, y: float, count: int) -> tuple[int, int]:
+    """Of a sum of `count` values that becomes their mean."""
+    multiplier, shift = of_ratio(x, y)
+    places = min(count.bit_length() - 1, 32, 31 + shift)
+    return (multiplier << places) // count, shift - places
+
+
 ADD_SHIFT = 20
 """Places that the operands of a sum are shifted left by, for int8."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgeflow.backends.cortex_m import scales_job as scales
-from edgeflow.backends.cortex_m.graph_job import Operator
+from edgeflow.backends.cortex_m.tensors_job import Operator
 
 Array = np.ndarray[Any, Any]
 
@@ -19,13 +19,15 @@ def table(operator: Operator) -> Array:
     """The output for each input from -128 to 127."""
     x, y = operator.input(), operator.output
     values = range(-128, 128)
-    if operator.kind in ("RELU", "RELU6"):
+    if operator.kind in ("RELU", "RELU6", "RELU_N1_TO_1"):
         multiplier, shift = scales.of_ratio(x.scale, y.scale)
         low, high = scales.clamped(operator.kind, y.scale, y.zero)
         found = [
             min(max(y.zero + multiply(v - x.zero, multiplier, shift), low), high) for v in values
         ]
         return np.array(found, np.int8)
+    if operator.kind == "HARD_SWISH":
+        return np.array([_hard_swish(v, operator) for v in values], np.int8)
     if operator.kind == "LEAKY_RELU":
         alpha = float(np.float32(operator.options["alpha"]))
         factors = [
@@ -44,6 +46,36 @@ def table(operator: Operator) -> Array:
     rounded = np.where(scaled >= 0, np.floor(scaled + 0.5), np.ceil(scaled - 0.5))
     made: Array = np.clip(rounded + y.zero, -128, 127).astype(np.int8)
     return made
+
+
+def _hard_swish(value: int, operator: Operator) -> int:
+    """x relu6(x + 3) / 6 in 16 bits, seven of them after the point."""
+    x, y = operator.input(), operator.output
+    fine = np.float32(np.float32(1 / 128) * np.float32(x.scale))
+    out, out_shift = _half(float(fine / np.float32(y.scale)))
+    relu, relu_shift = _half(float(fine / np.float32(np.float32(3) / np.float32(32768))))
+    wide = (value - x.zero) * 128
+    gate = _short(wide << max(relu_shift - 1, 0))
+    gate = _short(_high_half(gate, relu) << (1 if relu_shift > 0 else 0))
+    gate = (divide(gate, max(-relu_shift, 0)) + (1 << 15)) >> 1
+    product = gate * _high_half(wide, out)
+    product = _short(product >> 15 if product >= 0 else -(-product >> 15))
+    return min(max(divide(product, max(-out_shift, 0)) + y.zero, -128), 127)
+
+
+def _half(real: float) -> tuple[int, int]:
+    """A factor as a 15-bit multiplier and a power of two."""
+    multiplier, shift = scales.quantize(real)
+    return min((multiplier + (1 << 15)) >> 16, 2**15 - 1), shift
+
+
+def _short(x: int) -> int:
+    return min(max(x, -(2**15)), 2**15 - 1)
+
+
+def _high_half(a: int, b: int) -> int:
+    """round(a b / 2^15), half up, in 16 bits."""
+    return _short((a * b + (1 << 14)) >> 15)
 
 
 def high(a: int, b: int) -> int:

@@ -60,6 +60,30 @@ void ef_mul(int32_t size, const ef_binary *given, const int8_t *a, const int8_t 
     }
 }
 
+void ef_maximum(int32_t size, const ef_binary *how, const int8_t *a, const int8_t *b, int8_t *out)
+{
+    int32_t i = 0;
+    int32_t j = 0;
+
+    for (int32_t at = 0; at < size; at++) {
+        out[at] = (a[i] > b[j]) ? a[i] : b[j];
+        i = next(i, how->period[0]);
+        j = next(j, how->period[1]);
+    }
+}
+
+void ef_minimum(int32_t size, const ef_binary *how, const int8_t *a, const int8_t *b, int8_t *out)
+{
+    int32_t i = 0;
+    int32_t j = 0;
+
+    for (int32_t at = 0; at < size; at++) {
+        out[at] = (a[i] < b[j]) ? a[i] : b[j];
+        i = next(i, how->period[0]);
+        j = next(j, how->period[1]);
+    }
+}
+
 void ef_table(int32_t size, const int8_t *table, const int8_t *in, int8_t *out)
 {
     for (int32_t at = 0; at < size; at++) {

@@ -92,7 +92,7 @@ void ef_average_pool(const ef_window *window, const ef_range *range, const int8_
                      int8_t *out);
 void ef_max_pool(const ef_window *window, const ef_range *range, const int8_t *in, int8_t *out);
 
-/* Mean over `count` positions of `channels`, `outer` times; scaled as TensorFlow Lite does. */
+/* Mean over `count` positions of `channels`, `outer` times; the scale holds the division. */
 typedef struct {
     int32_t in_zero;
     int32_t out_zero;
@@ -118,6 +118,10 @@ typedef struct {
 void ef_add(int32_t size, const ef_binary *how, const int8_t *a, const int8_t *b, int8_t *out);
 void ef_sub(int32_t size, const ef_binary *how, const int8_t *a, const int8_t *b, int8_t *out);
 void ef_mul(int32_t size, const ef_binary *how, const int8_t *a, const int8_t *b, int8_t *out);
+void ef_maximum(int32_t size, const ef_binary *how, const int8_t *a, const int8_t *b,
+                int8_t *out);
+void ef_minimum(int32_t size, const ef_binary *how, const int8_t *a, const int8_t *b,
+                int8_t *out);
 
 /* Any function of one element: `table[in + 128]`. */
 void ef_table(int32_t size, const int8_t *table, const int8_t *in, int8_t *out);

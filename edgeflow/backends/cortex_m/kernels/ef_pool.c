@@ -107,7 +107,7 @@ void ef_mean(int32_t outer, int32_t count, int32_t channels, const ef_scale *sca
                 from += channels;
             }
             sum = ef_multiply(sum, scale->multiplier, scale->shift);
-            sum = average(sum, count) + scale->out_zero;
+            sum += scale->out_zero;
             *out = (int8_t)ef_clamp(sum, INT8_MIN, INT8_MAX);
             out++;
         }
