@@ -1,4 +1,5 @@
-"""Writes the reference pages from the code: docs/cli.md, docs/recipe.md, docs/recipe.schema.json.
+"""Writes the reference pages from the code: docs/cli.md, docs/recipe.md,
+docs/recipe.schema.json, docs/backends.md.
 
 A test fails when they are not up to date; `make docs` renews them.
 """
@@ -90,11 +91,40 @@ def _options() -> list[str]:
     return parts
 
 
+def backends() -> str:
+    """What each backend takes, from the tables of its check."""
+    from edgeflow.backends import registry
+    from edgeflow.cli.limits import COLUMNS, rows
+
+    parts = [
+        "# What each backend takes",
+        "",
+        "Generated from the tables that `edgeflow check` walks, by `make docs`;",
+        "`edgeflow check --list BACKEND` prints the same.",
+        "",
+    ]
+    for name in registry.names():
+        backend = registry.get(name)
+        parts += [f"## {name}", "", f"{backend.description}.", ""]
+        found = registry.limits(backend)
+        if found is None:
+            parts += ["It gives no list of its limits.", ""]
+            continue
+        parts += [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+        for row in rows(found):
+            cells = [cell.replace("|", "\\|") for cell in row]
+            cells[0] = ", ".join(f"`{kind}`" for kind in cells[0].split(", "))
+            parts.append(f"| {' | '.join(cells)} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
 def pages() -> dict[str, str]:
     """The pages by their names."""
     return {
         "cli.md": cli(),
         "recipe.md": reference(),
+        "backends.md": backends(),
         "recipe.schema.json": json.dumps(recipe.json_schema(), indent=1) + "\n",
     }
 

@@ -27,7 +27,7 @@ from edgeflow.network import Network
 from edgeflow.targets import Target
 from edgeflow.verify import Tolerance
 
-__all__ = ["Backend", "Problem", "Request", "Simulation", "Synthesis", "Tolerance"]
+__all__ = ["Backend", "Limit", "Problem", "Request", "Simulation", "Synthesis", "Tolerance"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,22 @@ class Problem:
     def __str__(self) -> str:
         place = f"layer '{self.layer}': " if self.layer else ""
         return f"{place}{self.message} ({self.remedy})"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One line of what a backend takes: `edgeflow check --list` and docs/backends.md show them.
+
+    ``kinds`` are the Network's kinds, or the operators of the backend's own format, that it is
+    about; empty for all. ``limit`` says what is taken, or what must hold; ``remedy`` what to do
+    where it does not (empty for what is simply taken); ``only`` with which option, interface or
+    precision it holds.
+    """
+
+    kinds: tuple[str, ...]
+    limit: str
+    remedy: str = ""
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +133,7 @@ class Backend(Protocol):
             the artifact not verified.
         ``ahead(request, compiled) -> Job | None``: a further compiler; its job's result is in
             `estimate`'s ``result["ahead"]``.
+        ``limits() -> list[Limit]``: what it takes, made from the tables that `check` walks.
         ``check_tools(name, options) -> None``: whether the vendor's tools are there, before any
             work of a run with ``--synthesise``; raises ToolError. ``name`` is the request's.
         ``synthesise(request, compiled, run, asked) -> Synthesis | None``: run the tools behind it

@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 
 from edgeflow import validation
-from edgeflow.backends.base import Backend
+from edgeflow.backends.base import Backend, Limit
 from edgeflow.errors import InputError
 from edgeflow.targets import Target
 
@@ -48,3 +48,9 @@ def choose(target: Target, name: str | None = None, where: str | None = None) ->
             remedy=f"expected one of {', '.join(target.backends)}",
         )
     return backend
+
+
+def limits(backend: Backend) -> list[Limit] | None:
+    """What a backend says that it takes; None where it says nothing."""
+    say = getattr(backend, "limits", None)
+    return None if say is None else list(say())

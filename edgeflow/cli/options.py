@@ -7,12 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-ModelArgument = Annotated[
-    list[Path],
-    typer.Argument(
-        help="Model file (.keras, .h5, .onnx, .tflite; an architecture .json with its weights .h5)."
-    ),
-]
+MODEL_HELP = "Model file (.keras, .h5, .onnx, .tflite; an architecture .json with its weights .h5)."
+ModelArgument = Annotated[list[Path], typer.Argument(help=MODEL_HELP)]
 TargetOption = Annotated[
     list[str], typer.Option("--target", "-t", help="Target; may be given several times.")
 ]

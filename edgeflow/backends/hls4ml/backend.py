@@ -11,7 +11,7 @@ from typing import Any
 
 from edgeflow import validation
 from edgeflow.artifacts import PROJECT
-from edgeflow.backends.base import Problem, Request, Run, Simulation, Synthesis
+from edgeflow.backends.base import Limit, Problem, Request, Run, Simulation, Synthesis
 from edgeflow.backends.hls4ml import costs, reuse, rules, synthesis, tolerances
 from edgeflow.backends.hls4ml import options as recipe_options
 from edgeflow.backends.hls4ml.compilers import COMPILERS
@@ -56,6 +56,10 @@ class Hls4ml:
                 )
             )
         return found + _device(target, options)
+
+    def limits(self) -> list[Limit]:
+        """What hls4ml's layers take."""
+        return rules.limits()
 
     def compile(self, request: Request) -> Job:
         """The job that writes the project and builds its C simulation (`job.compile`)."""

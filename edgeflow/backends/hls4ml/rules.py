@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgeflow.backends.base import Problem
+from edgeflow.backends.base import Limit, Problem
 from edgeflow.backends.hls4ml import reuse
 from edgeflow.backends.hls4ml.compilers import AC_TYPES, COMPILERS, DISTRIBUTED, INTELS, UNROLLED
 from edgeflow.network import Layer, Network
@@ -215,6 +215,35 @@ RULES: tuple[Rule, ...] = (
     ),
 )  # fmt: skip
 """Every limit on attributes; the report of `check --list` is this table."""
+
+
+def limits() -> list[Limit]:
+    """`INTERFACES`, `REMEDIES`, `RULES` and what single compilers lack, for people."""
+    grouped: dict[tuple[str, ...], list[str]] = {}
+    for kind, interfaces in INTERFACES.items():
+        grouped.setdefault(interfaces, []).append(kind)
+    found = [
+        Limit(tuple(kinds), "taken", "", "" if io == BOTH else f"io: {' or '.join(io)}")
+        for io, kinds in grouped.items()
+    ]
+    found += [Limit((kind,), "not taken", remedy) for kind, remedy in REMEDIES.items()]
+    found += [
+        Limit(
+            () if rule.kinds == tuple(INTERFACES) else rule.kinds, rule.limit, rule.remedy,
+            "" if rule.interfaces == BOTH else f"io: {' or '.join(rule.interfaces)}",
+        )
+        for rule in RULES
+    ]  # fmt: skip
+    for compiler in COMPILERS.values():
+        lacking = tuple(kind for kind in INTERFACES if compiler.lacks(kind))
+        if lacking:
+            found.append(
+                Limit(
+                    lacking, "missing, or it computes something else",
+                    "compiler: vitis or vivado, or another layer", f"compiler: {compiler.name}",
+                )
+            )  # fmt: skip
+    return found
 
 
 def problems(network: Network, options: Mapping[str, Any]) -> list[Problem]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow import validation
-from edgeflow.backends.base import Problem, Request, Run, Simulation, Synthesis
-from edgeflow.backends.rtl import build, costs, names, rules, stream, timing, tolerances
+from edgeflow.backends.base import Limit, Problem, Request, Run, Simulation, Synthesis
+from edgeflow.backends.rtl import build, costs, limits, names, rules, stream, timing, tolerances
 from edgeflow.backends.rtl import options as recipe_options
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
@@ -38,6 +38,10 @@ class Rtl:
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """Everything that stands in the way, by `rules`."""
         return rules.problems(network, target, options)
+
+    def limits(self) -> list[Limit]:
+        """What the two styles take."""
+        return limits.limits()
 
     def compile(self, request: Request) -> Job:
         """The job that writes the design (`job.compile`)."""

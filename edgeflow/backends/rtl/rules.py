@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from edgeflow.backends.base import Problem
@@ -178,23 +179,58 @@ def _layer(layer: Layer, network: Network, host: frozenset[str]) -> list[Problem
     return found
 
 
+def _norm_axis(layer: Layer) -> str | None:
+    axis = layer.attributes.get("axis", -1)
+    axis = axis[0] if isinstance(axis, (list, tuple)) else axis
+    return None if axis in (-1, len(layer.output_shape)) else f"a norm along axis {axis}"
+
+
+def _interpolation(layer: Layer) -> str | None:
+    how = layer.attributes.get("interpolation", "nearest")
+    return None if how == "nearest" else f"interpolation '{how}'"
+
+
+def _pad_mode(layer: Layer) -> str | None:
+    how = layer.attributes.get("mode", "constant")
+    return None if how == "constant" else f"padding by {how}"
+
+
+def _padding(layer: Layer) -> str | None:
+    how = layer.attributes.get("padding")
+    return f"padding '{how}'" if isinstance(how, str) and how not in ("valid", "same") else None
+
+
+def _channels_first(layer: Layer) -> str | None:
+    first = layer.attributes.get("data_format") == "channels_first"
+    return "channels first" if first else None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One limit on attributes: of which kinds (empty: all), and what is wrong with a layer."""
+
+    kinds: tuple[str, ...]
+    limit: str
+    found: Callable[[Layer], str | None]
+    remedy: str
+
+
+ATTRIBUTES: Final = (
+    Rule(("batch_norm",), "norms along the last axis", _norm_axis, "move the channels last"),
+    Rule(("upsample",), "nearest neighbour", _interpolation, "use 'nearest'"),
+    Rule(("pad",), "padding with zeros", _pad_mode, "pad with zeros in the model"),
+    Rule((), "padding 'valid' or 'same'", _padding, "use 'valid' or 'same'"),
+    Rule((), "channels last", _channels_first, "use channels last"),
+)
+"""Every limit on attributes, of both styles."""
+
+
 def _attributes(layer: Layer) -> list[Problem]:
-    at = layer.attributes
-    wrong: list[tuple[str, str]] = []
-    if layer.kind == "batch_norm":
-        axis = at.get("axis", -1)
-        axis = axis[0] if isinstance(axis, (list, tuple)) else axis
-        if axis not in (-1, len(layer.output_shape)):
-            wrong.append((f"a norm along axis {axis}", "move the channels last"))
-    if layer.kind == "upsample" and at.get("interpolation", "nearest") != "nearest":
-        wrong.append((f"interpolation '{at['interpolation']}'", "use 'nearest'"))
-    if layer.kind == "pad" and at.get("mode", "constant") != "constant":
-        wrong.append((f"padding by {at['mode']}", "pad with zeros in the model"))
-    if isinstance(at.get("padding"), str) and at["padding"] not in ("valid", "same"):
-        wrong.append((f"padding '{at['padding']}'", "use 'valid' or 'same'"))
-    if at.get("data_format") == "channels_first":
-        wrong.append(("channels first", "use channels last"))
-    return [Problem(layer.name, message, remedy) for message, remedy in wrong]
+    return [
+        Problem(layer.name, message, rule.remedy)
+        for rule in ATTRIBUTES
+        if (not rule.kinds or layer.kind in rule.kinds) and (message := rule.found(layer))
+    ]
 
 
 def fixed_point(quantizer: Quantizer | None) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow import validation
-from edgeflow.backends.base import Problem, Request, Simulation, Tolerance
+from edgeflow.backends.base import Limit, Problem, Request, Simulation, Tolerance
 from edgeflow.backends.tflite import costs, support, tolerances
 from edgeflow.backends.tflite.options import SAMPLES, Options
 from edgeflow.errors import DataError
@@ -54,6 +54,10 @@ class TFLite:
                     )
                 )  # fmt: skip
         return found
+
+    def limits(self) -> list[Limit]:
+        """What TFLite's operators take."""
+        return support.limits()
 
     def needs_data(self, network: Network, target: Target, options: Mapping[str, Any]) -> bool:
         """Whether the compilation measures ranges on data."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edgeflow.backends.base import Problem
+from edgeflow.backends.base import Limit, Problem
 from edgeflow.network import Layer, Network
 from edgeflow.targets import Target
 
@@ -17,6 +17,11 @@ NOT_16X8 = ALL - {"16x8"}
 
 STEPS = 256
 """Steps of a recurrent layer, at most: each becomes operators of its own."""
+
+
+ELEMENTWISE = ("add", "sub", "mul", "div", "maximum", "minimum", "average")
+ELEMENTWISE_RANK, RANK = 5, 7
+"""Dimensions of a tensor, the batch counted, at most."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def problems(network: Network, target: Target, precision: str) -> list[Problem]:
     """Everything that keeps this Network from a file of this precision on this target."""
     found = []
     for layer in network:
-        for look in (_unknown, _precision, _dynamic, _rank, _attributes, _rounding):
+        for look in (_unknown, _precision, _broken):
             problem = look(layer, precision)
             if problem:
                 found.append(problem)
@@ -148,66 +153,119 @@ def _precision(layer: Layer, precision: str) -> Problem | None:
     return Problem(layer.name, f"'{layer.kind}' has no {precision} form in TFLite", support.instead)
 
 
-def _dynamic(layer: Layer, _: str) -> Problem | None:
+def _broken(layer: Layer, precision: str) -> Problem | None:
+    for rule in RULES:
+        if precision in rule.precisions and (not rule.kinds or layer.kind in rule.kinds):
+            what = rule.found(layer, precision)
+            if what:
+                return Problem(layer.name, what, rule.remedy)
+    return None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One limit beyond `TABLE`: of which kinds (empty: all), at which precisions.
+
+    ``found`` gives what stands in the way in a layer at a precision, None where nothing does.
+    """
+
+    limit: str
+    found: Callable[[Layer, str], str | None]
+    remedy: str
+    kinds: tuple[str, ...] = ()
+    precisions: frozenset[str] = ALL
+
+
+def _dynamic(layer: Layer, _: str) -> str | None:
     if None not in layer.output_shape:
         return None
     shape = ", ".join("?" if dim is None else str(dim) for dim in layer.output_shape)
-    return Problem(
-        layer.name, f"its shape ({shape}) is not fixed", "export the model with a fixed input shape"
-    )
+    return f"its shape ({shape}) is not fixed"
 
 
-def _rank(layer: Layer, _: str) -> Problem | None:
-    if layer.kind in ("add", "sub", "mul", "div", "maximum", "minimum", "average"):
-        most, operator = 5, "element-wise operators"
-    else:
-        most, operator = 7, "operators"
+def _rank(layer: Layer, _: str) -> str | None:
+    elementwise = layer.kind in ELEMENTWISE
+    most = ELEMENTWISE_RANK if elementwise else RANK
     rank = len(layer.output_shape) + 1
     if rank <= most:
         return None
-    return Problem(
-        layer.name, f"its output has {rank} dimensions, {operator} take {most}", "reshape it first"
-    )
+    operator = "element-wise operators" if elementwise else "operators"
+    return f"its output has {rank} dimensions, {operator} take {most}"
 
 
-def _attributes(layer: Layer, precision: str) -> Problem | None:
-    rules: Mapping[str, Callable[[Layer, str], Problem | None]] = {
-        "conv1d": _strides_or_dilation, "conv2d": _strides_or_dilation,
-        "depthwise_conv1d": _strides_or_dilation, "depthwise_conv2d": _strides_or_dilation,
-    }  # fmt: skip
-    if layer.kind in ("lstm", "gru", "simple_rnn") and (layer.input_shapes[0][0] or 0) > STEPS:
-        return Problem(
-            layer.name, f"its {layer.input_shapes[0][0]} steps are unrolled, at most {STEPS}",
-            "shorten the sequences",
-        )  # fmt: skip
-    rule = rules.get(layer.kind)
-    return rule(layer, precision) if rule else None
+def _steps(layer: Layer, _: str) -> str | None:
+    steps = layer.input_shapes[0][0] or 0
+    return f"its {steps} steps are unrolled, at most {STEPS}" if steps > STEPS else None
 
 
-def _strides_or_dilation(layer: Layer, _: str) -> Problem | None:
+def _strides_or_dilation(layer: Layer, _: str) -> str | None:
     if _largest(layer, "strides") > 1 and _largest(layer, "dilation_rate") > 1:
-        return Problem(
-            layer.name, "strides and dilation above 1 at once are not defined in TensorFlow",
-            "use one of the two",
-        )  # fmt: skip
+        return "strides and dilation above 1 at once are not defined in TensorFlow"
     return None
 
 
-def _rounding(layer: Layer, precision: str) -> Problem | None:
+def _few_bits(layer: Layer, _: str) -> str | None:
     quantizer = layer.quantizer
-    if quantizer is None or precision not in INTEGERS:
+    if quantizer is None or quantizer.bits >= 16:
         return None
-    if precision == "16x8" and quantizer.bits < 16:
-        return Problem(
-            layer.name, f"16x8 does not round it to {quantizer.bits:g} bits as the model does",
-            "choose precision int8, or float32",
-        )  # fmt: skip
-    if quantizer.kind in ("binary", "ternary", "po2"):
-        return Problem(
-            layer.name, f"a {quantizer.kind} activation is no int8 tensor of one step",
-            "choose precision float32, or the hls4ml backend",
-        )  # fmt: skip
-    return None
+    return f"16x8 does not round it to {quantizer.bits:g} bits as the model does"
+
+
+def _levels(layer: Layer, _: str) -> str | None:
+    quantizer = layer.quantizer
+    if quantizer is None or quantizer.kind not in ("binary", "ternary", "po2"):
+        return None
+    return f"a {quantizer.kind} activation is no int8 tensor of one step"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("a fixed shape", _dynamic, "export the model with a fixed input shape"),
+    Rule(
+        f"outputs of at most {RANK} dimensions, {ELEMENTWISE_RANK} for element-wise operators",
+        _rank, "reshape it first",
+    ),
+    Rule(
+        f"at most {STEPS} steps, which are unrolled", _steps, "shorten the sequences",
+        ("lstm", "gru", "simple_rnn"),
+    ),
+    Rule(
+        "strides or dilation above 1, not both", _strides_or_dilation, "use one of the two",
+        ("conv1d", "conv2d", "depthwise_conv1d", "depthwise_conv2d"),
+    ),
+    Rule(
+        "activations that the model does not round to fewer than 16 bits", _few_bits,
+        "choose precision int8, or float32", precisions=frozenset(["16x8"]),
+    ),
+    Rule(
+        "activations of one step: not binary, ternary or powers of two", _levels,
+        "choose precision float32, or the hls4ml backend", precisions=INTEGERS,
+    ),
+)  # fmt: skip
+"""Every limit on shapes and attributes."""
+
+
+def limits() -> list[Limit]:
+    """`TABLE` and `RULES`, for people."""
+    grouped: dict[Support, list[str]] = {}
+    for kind, support in TABLE.items():
+        grouped.setdefault(support, []).append(kind)
+    found = [
+        Limit(
+            tuple(kinds),
+            ("as " + ", ".join(support.operators)) if support.operators else "taken",
+            support.instead if support.precisions != ALL else "",
+            _only(support.precisions),
+        )
+        for support, kinds in grouped.items()
+    ]
+    return found + [
+        Limit(rule.kinds, rule.limit, rule.remedy, _only(rule.precisions)) for rule in RULES
+    ]
+
+
+def _only(precisions: frozenset[str]) -> str:
+    order = ("float32", "float16", "dynamic", "int8", "16x8")
+    return "" if precisions == ALL else ", ".join(name for name in order if name in precisions)
 
 
 def _largest(layer: Layer, name: str) -> int:

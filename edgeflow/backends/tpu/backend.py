@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow import validation
-from edgeflow.backends.base import Problem, Request, Simulation, Tolerance
-from edgeflow.backends.tpu import costs
-from edgeflow.backends.tpu.checks import problems
+from edgeflow.backends.base import Limit, Problem, Request, Simulation, Tolerance
+from edgeflow.backends.tpu import checks, costs
 from edgeflow.backends.tpu.generations import GENERATIONS
 from edgeflow.backends.tpu.options import Options
 from edgeflow.estimate.quantity import Estimate
@@ -40,7 +39,11 @@ class Tpu:
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """Everything that stands in the way, at once."""
-        return problems(network, target, options)
+        return checks.problems(network, target, options)
+
+    def limits(self) -> list[Limit]:
+        """What the graph's interpreter takes."""
+        return checks.limits()
 
     def compile(self, request: Request) -> Job:
         """The export job."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from edgeflow.backends.base import Problem
+from edgeflow.backends.base import Limit, Problem
 from edgeflow.backends.tpu.generations import GENERATIONS
 from edgeflow.network import KINDS, Layer, Network
 from edgeflow.targets import Target
@@ -14,6 +15,8 @@ SUPPORTED: Final = KINDS - {"opaque"}
 """Kinds that the graph's interpreter has (a test holds it against the interpreter's own table)."""
 
 QUANTIZERS: Final = frozenset(["fixed", "affine", "binary", "ternary", "po2", "float"])
+FIXED: Final = "give the model's input a fixed shape: a TPU's graph has fixed shapes only"
+SMALLER: Final = "use a smaller batch, precision bfloat16, or a smaller model"
 _RECURRENT: Final = frozenset(["lstm", "gru", "simple_rnn"])
 _PADDINGS: Final = frozenset(["valid", "same", "causal"])
 _PAD_MODES: Final = frozenset(["constant", "reflect", "symmetric"])
@@ -25,7 +28,15 @@ _CELL_FUNCTIONS: Final = frozenset(
     ]
 )  # fmt: skip
 
-Rule = Callable[[Layer], tuple[str, str] | None]
+
+@dataclass(frozen=True)
+class Rule:
+    """One limit: of which kinds (empty: all); ``found`` gives what is wrong, and the remedy."""
+
+    limit: str
+    found: Callable[[Layer], tuple[str, str] | None]
+    remedy: str
+    kinds: tuple[str, ...] = ()
 
 
 def _opaque(layer: Layer) -> tuple[str, str] | None:
@@ -87,15 +98,33 @@ def _quantizer(layer: Layer) -> tuple[str, str] | None:
     )
 
 
+def _words(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names))
+
+
 RULES: Final[tuple[Rule, ...]] = (
-    _opaque,
-    _channels,
-    _padding,
-    _pad_mode,
-    _interpolation,
-    _cell,
-    _quantizer,
-)
+    Rule("an operation that is known", _opaque, "replace it by standard layers"),
+    Rule("channels last", _channels, "build the model with data_format='channels_last'"),
+    Rule(f"padding {_words(_PADDINGS)}", _padding, "use one of them"),
+    Rule(f"mode {_words(_PAD_MODES)}", _pad_mode, "use one of them", ("pad",)),
+    Rule(f"interpolation {_words(_INTERPOLATIONS)}", _interpolation, "use one", ("upsample",)),
+    Rule(
+        f"activations {_words(_CELL_FUNCTIONS)}; no state kept between calls", _cell,
+        "use tanh and sigmoid, stateful=False", tuple(sorted(_RECURRENT)),
+    ),
+    Rule(f"quantisers of outputs: {_words(QUANTIZERS)}", _quantizer, "use one of them"),
+)  # fmt: skip
+"""Every limit on single layers."""
+
+
+def limits() -> list[Limit]:
+    """The kinds, `RULES` and what holds for the whole Network, for people."""
+    return [
+        Limit(tuple(sorted(SUPPORTED)), "taken"),
+        *(Limit(rule.kinds, rule.limit, rule.remedy) for rule in RULES),
+        Limit((), "fixed shapes", FIXED),
+        Limit((), "weights and activations within the chip's HBM", SMALLER),
+    ]
 
 
 def problems(network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
@@ -103,7 +132,7 @@ def problems(network: Network, target: Target, options: Mapping[str, Any]) -> li
     found = list(_target(target))
     for layer in network:
         for rule in RULES:
-            if finding := rule(layer):
+            if finding := rule.found(layer):
                 found.append(Problem(layer.name, *finding))
     found += _shapes(network)
     found += _memory(network, target, options)
@@ -134,7 +163,7 @@ def _shapes(network: Network) -> Iterator[Problem]:
             yield Problem(
                 layer.name,
                 f"the shape of {layer.kind} is dynamic: ({text})",
-                "give the model's input a fixed shape: a TPU's graph has fixed shapes only",
+                FIXED,
             )
 
 
@@ -149,7 +178,7 @@ def _memory(network: Network, target: Target, options: Mapping[str, Any]) -> Ite
             None,
             f"weights and activations take {needed / 1e9:.1f} GB with batch {batch}, "
             f"the chip has {hbm.value / 1e9:.1f} GB",
-            "use a smaller batch, precision bfloat16, or a smaller model",
+            SMALLER,
         )
 
 
