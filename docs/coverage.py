@@ -63,6 +63,7 @@ class Aim:
 
 
 HLS4ML = Aim("hls4ml", "hls4ml", "alveo-u250", budget=1e9)
+RTL = Aim("rtl", "rtl", "alveo-u250", {"build": "rtl"}, budget=2e8)
 FLOAT32 = Aim("tflite float32", "tflite", "raspberry-pi-4", {"precision": "float32"})
 INT8 = Aim("tflite int8", "tflite", "nucleo-h7a3zi-q", {"precision": "int8"})
 AS_IT_IS = Aim("tflite as it is", "tflite", "raspberry-pi-4")
@@ -183,7 +184,7 @@ def name_of(files: tuple[Path, ...], root: Path) -> str:
 def aims(network: Network) -> tuple[Aim, ...]:
     """What to try a model with."""
     if network.source.get("format") != "tflite":
-        return HLS4ML, FLOAT32, INT8, TPU
+        return HLS4ML, RTL, FLOAT32, INT8, TPU
     if network[network.inputs[0]].quantizer is None and not network.quantized:
         return HLS4ML, FLOAT32, INT8, TPU
     return HLS4ML, AS_IT_IS, replace(INT8, options={}), TPU
@@ -269,7 +270,10 @@ def _measured(entry: Mapping[str, Any], reference: float | None, labelled: bool)
         "agreement": _short(min(check["agreement"] for check in checks)),
         "allowed": _short(worst["tolerance"]["absolute"]),
         "agreement_wanted": _short(worst["tolerance"]["agreement"]),
+        "compared": worst["compared"],
     }
+    if rounding := entry.get("input_rounding"):
+        found["input_type"] = rounding["type"]
     if worst["max_difference"] != 0:
         # which layers are rounded stands in the run's own report
         found["why"] = re.sub(r" places: .*", " places", worst["tolerance"]["reason"])
@@ -376,7 +380,7 @@ def merge(old: Mapping[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
         return new
     tried = {row["aim"] for row in new["results"]}
     rows = [row for row in old["results"] if row["aim"] not in tried] + new["results"]
-    order = [aim.title for aim in (HLS4ML, FLOAT32, AS_IT_IS, INT8, TPU)]
+    order = [aim.title for aim in (HLS4ML, RTL, FLOAT32, AS_IT_IS, INT8, TPU)]
     return new | {"results": sorted(rows, key=lambda row: order.index(row["aim"]))}
 
 

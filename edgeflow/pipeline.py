@@ -315,7 +315,7 @@ def _check_tools(recipe: Recipe, wanted: Iterable[Aim]) -> None:
     """Say which vendors' tools are missing, before any work."""
     for aim in wanted:
         if hasattr(aim.backend, "check_tools"):
-            aim.backend.check_tools(f"{recipe.name}-{aim.name}", aim.options)
+            aim.backend.check_tools(f"{recipe.name}-{aim.name}", aim.target, aim.options)
 
 
 def _check_calibration(network: Network, wanted: Iterable[Aim]) -> None:

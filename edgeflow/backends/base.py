@@ -134,8 +134,9 @@ class Backend(Protocol):
         ``ahead(request, compiled) -> Job | None``: a further compiler; its job's result is in
             `estimate`'s ``result["ahead"]``.
         ``limits() -> list[Limit]``: what it takes, made from the tables that `check` walks.
-        ``check_tools(name, options) -> None``: whether the vendor's tools are there, before any
-            work of a run with ``--synthesise``; raises ToolError. ``name`` is the request's.
+        ``check_tools(name, target, options) -> None``: whether the vendor's tools are there,
+            before any work of a run with ``--synthesise``; raises ToolError. ``name`` is the
+            request's.
         ``synthesise(request, compiled, run, asked) -> Synthesis | None``: run the tools behind it
             with ``run`` (a `Run`), one job after the other. ``asked``: whether the user wants a
             vendor's tools to run (``--synthesise``). A JobError or ToolchainError that it raises

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from edgeflow.artifacts import PROJECT
 from edgeflow.backends.base import Limit, Problem, Request, Run, Simulation, Synthesis
 from edgeflow.backends.hls4ml import costs, reuse, rules, synthesis, tolerances
 from edgeflow.backends.hls4ml import options as recipe_options
-from edgeflow.backends.hls4ml.compilers import COMPILERS
+from edgeflow.backends.hls4ml.compilers import COMPILERS, for_device
 from edgeflow.errors import TargetError
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
@@ -48,6 +48,7 @@ class Hls4ml:
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """Everything that stands in the way, by `rules.RULES`."""
+        options = _settled(target, options)
         found = rules.problems(network, options)
         if target.kind != "fpga" and not options["part"]:
             found.append(
@@ -63,7 +64,7 @@ class Hls4ml:
 
     def compile(self, request: Request) -> Job:
         """The job that writes the project and builds its C simulation (`job.compile`)."""
-        network, options = request.model.network, request.options
+        network, options = request.model.network, _settled(request.target, request.options)
         return Job(
             entry="edgeflow.backends.hls4ml.job:compile",
             toolchain="keras",
@@ -124,7 +125,7 @@ class Hls4ml:
             inputs={**_files(request), "grid": grid},
             params={
                 **_precision(request),
-                "exact": request.options["compiler"] in EMULATED,
+                "exact": _settled(request.target, request.options)["compiler"] in EMULATED,
             },
             imports=("numpy", "hls4ml"),
             timeout=1800,
@@ -175,15 +176,17 @@ class Hls4ml:
         project = next((compiled / "project").iterdir())
         name = synthesis.top_name(request.options["project"] or request.name)
         predicted = self.estimate(request.model.network, request.target, request.options)
+        request = replace(request, options=_settled(request.target, request.options))
         return synthesis.synthesise(request, name, project, run, predicted)
 
-    def check_tools(self, name: str, options: Mapping[str, Any]) -> None:
+    def check_tools(self, name: str, target: Target, options: Mapping[str, Any]) -> None:
         """See that the vendor's tools are there, before any work.
 
         Raises:
             ToolError: naming those that were looked for and the way round.
         """
-        synthesis.check(synthesis.top_name(options["project"] or name), options)
+        name = synthesis.top_name(options["project"] or name)
+        synthesis.check(name, _settled(target, options))
 
     def estimate(
         self,
@@ -195,12 +198,20 @@ class Hls4ml:
     ) -> dict[str, Estimate]:
         """What it costs; the resources need the report of a synthesis (``result["synthesis"]``)."""
         report = (result or {}).get("synthesis")
+        options = _settled(target, options)
         clock = options["clock_mhz"] or target.clock_mhz
         return costs.estimates(network, target, clock, report, options)
 
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The project's folder."""
         return {PROJECT: next((compiled / "project").iterdir())}
+
+
+def _settled(target: Target, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options with the compiler that ``auto`` stands for."""
+    if options["compiler"] != "auto":
+        return options
+    return {**options, "compiler": for_device(options["part"] or target.chip)}
 
 
 def _files(request: Request) -> dict[str, Path]:
@@ -211,7 +222,7 @@ def _files(request: Request) -> dict[str, Path]:
 
 def _precision(request: Request) -> dict[str, Any]:
     """How a plan's types are chosen."""
-    options = request.options
+    options = _settled(request.target, request.options)
     default = "auto" if options["precision"] == "tuned" else options["precision"]
     return {
         **{name: options[name] for name in ("bits", "table_size")},

@@ -6,6 +6,7 @@ Standard library alone: jobs import it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -99,4 +100,10 @@ COMPILERS: Mapping[str, Compiler] = {
         ),
     )
 }  # fmt: skip
-"""By name; the first is the default."""
+"""By name, in the order in which ``compiler: auto`` tries them."""
+
+
+def for_device(part: str) -> str:
+    """The compiler for a device: the first whose tool knows it; Vitis where none does."""
+    knows = (item.name for item in COMPILERS.values() if re.match(item.parts, part))
+    return next(knows, "vitis")

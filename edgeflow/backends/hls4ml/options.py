@@ -92,8 +92,12 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     compiler: Literal[
-        "vitis", "vivado", "vivado_accelerator", "quartus", "catapult", "oneapi", "libero"
-    ] = Field("vitis", description="the vendor's HLS tool")
+        "auto", "vitis", "vivado", "vivado_accelerator", "quartus", "catapult", "oneapi", "libero"
+    ] = Field(
+        "auto",
+        description="the vendor's HLS tool; auto: vitis for AMD's devices, quartus for Intel's, "
+        "libero for Microchip's",
+    )
     io: Literal["auto", "parallel", "stream"] = Field(
         "auto", description="auto: stream for convolutions, else parallel"
     )

@@ -182,7 +182,7 @@ def test_synthesis_by_a_tool_on_path(runner, tmp_path, monkeypatch):
         )
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    BACKEND.check_tools(request.name, request.options)
+    BACKEND.check_tools(request.name, networks.PYNQ, request.options)
     made = BACKEND.synthesise(request, compiled.path, runner.run, True)
     assert set(made.artifacts) == {"synthesis_reports", "hdl"}
     assert [layer["layer"] for layer in made.report["layers"]] == ["fc1", "relu1", "fc2"]

@@ -246,3 +246,25 @@ def test_names_that_no_cpp_has(runner, tmp_path):
 def test_what_cannot_be_is_said(given, target, words):
     found = problems(networks.cnn(), target, **given)
     assert any(words in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [(networks.PYNQ, "vitis"), (ARRIA, "quartus"), (POLARFIRE, "libero")],
+)
+def test_auto_is_the_compiler_of_the_device(target, name, tmp_path):
+    model = networks.mlp().save(tmp_path)
+    network, options = model.network, BACKEND.options({}, "here")
+    assert BACKEND.check(network, target, options) == []
+    request = Request(model, target, options)
+    assert BACKEND.compile(request).params["compiler"] == name
+    latency = BACKEND.estimate(network, target, options)["latency"]
+    assert (latency.value is None) == (name != "vitis")
+    assert latency.value is not None or COMPILERS[name].tool in latency.reason
+    forced = BACKEND.options({"part": "10AX115S2F45I1SG"}, "here")
+    assert BACKEND.compile(replace(request, options=forced)).params["compiler"] == "quartus"
+
+
+def test_auto_on_a_device_that_no_compiler_knows():
+    lattice = replace(networks.PYNQ, name="ulx3s", chip="LFE5U-85F-6BG381C")
+    assert any("Vitis HLS does not know" in text for text in problems(networks.mlp(), lattice))

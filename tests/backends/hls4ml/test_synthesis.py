@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeflow import targets
 from edgeflow.backends.hls4ml.backend import BACKEND
 from edgeflow.errors import Interrupted, ToolError
 from edgeflow.jobs import Event, Job, Runner
@@ -242,7 +243,7 @@ def test_a_tool_that_ends_well_and_leaves_nothing(
 def test_no_tool_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match="Vitis HLS is not on PATH") as caught:
-        BACKEND.check_tools("My net", BACKEND.options({}, "here"))
+        BACKEND.check_tools("My net", targets.load("pynq-z2"), BACKEND.options({}, "here"))
     text = str(caught.value)
     for words in (
         "vitis-run",
