@@ -1,0 +1,119 @@
+"""The edge_tpu backend: int8 .tflite files for Google Coral's Edge TPU."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgeflow import validation
+from edgeflow.backends.base import Problem, Request, Simulation
+from edgeflow.backends.edge_tpu import costs
+from edgeflow.backends.edge_tpu.options import Options
+from edgeflow.backends.tflite.backend import BACKEND as TFLITE
+from edgeflow.estimate.quantity import Estimate
+from edgeflow.jobs import Job
+from edgeflow.network import Network
+from edgeflow.targets import Target
+
+PROGRAM = "edgetpu_compiler"
+
+
+class EdgeTPU:
+    """See `edgeflow.backends.base.Backend`."""
+
+    name = "edge_tpu"
+    description = "int8 TFLite files for Coral's Edge TPU: what maps, and edgetpu_compiler"
+
+    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Check the recipe's options (`options.Options`) and fill in the defaults.
+
+        Raises:
+            RecipeError: an unknown option or a wrong value.
+        """
+        return validation.options(Options, given, where)
+
+    def schema(self) -> dict[str, Any]:
+        """The options' JSON Schema."""
+        return Options.model_json_schema()
+
+    def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
+        """What the .tflite file cannot hold; which operators map is said once it is there."""
+        return TFLITE.check(network, target, _file_options(network, options))
+
+    def needs_data(self, network: Network, target: Target, options: Mapping[str, Any]) -> bool:
+        """Whether the compilation measures ranges on data."""
+        return TFLITE.needs_data(network, target, _file_options(network, options))
+
+    def base(self, request: Request) -> Job:
+        """The job that makes the .tflite file."""
+        options = _file_options(request.model.network, request.options)
+        return TFLITE.compile(replace(request, options=options))
+
+    def compile(self, request: Request) -> Job:
+        """The job that says what maps, and runs the compiler where it is installed."""
+        assert request.base is not None
+        program = shutil.which(PROGRAM)
+        return Job(
+            entry="edgeflow.backends.edge_tpu.job:compile",
+            toolchain="keras",
+            title="compile for the Edge TPU" if program else "verdict for the Edge TPU",
+            inputs={"tflite": request.base},
+            params={"compiler": _digest(program)},
+            limits={"program": program, "timeout": request.options["compiler_timeout"]},
+            timeout=request.options["compiler_timeout"] + 300,
+            label=request.target.name,
+        )
+
+    def simulate(self, request: Request, compiled: Path) -> list[Simulation]:
+        """The .tflite file before the compiler: what that makes runs on the Edge TPU alone."""
+        del compiled
+        assert request.base is not None
+        options = _file_options(request.model.network, request.options)
+        return TFLITE.simulate(replace(request, options=options), request.base)
+
+    def estimate(
+        self,
+        network: Network,
+        target: Target,
+        options: Mapping[str, Any],
+        compiled: Path | None = None,  # noqa: ARG002 - of the contract
+        result: Mapping[str, Any] | None = None,
+    ) -> dict[str, Estimate]:
+        """What it costs; the memory for parameters once the file is there."""
+        return costs.estimate(
+            TFLITE.estimate(network, target, _file_options(network, options)), target, result
+        )
+
+    def artifacts(self, compiled: Path) -> Mapping[str, Path]:
+        """The verdict, and the compiled file where there is one."""
+        found = {"verdict": compiled / "verdict.json"}
+        if (made := compiled / "model_edgetpu.tflite").is_file():
+            found["tflite_edgetpu"] = made
+        return found
+
+
+def _file_options(network: Network, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the .tflite file: int8 ports, where the file is not quantised already."""
+    found = {key: value for key, value in options.items() if key != "compiler_timeout"}
+    quantised = network.source.get("format") == "tflite" and any(
+        layer.quantizer is not None for layer in network
+    )
+    if not quantised:
+        for way in ("input_type", "output_type"):
+            found[way] = found.get(way) or "int8"
+    return found
+
+
+def _digest(program: str | None) -> str | None:
+    """What tells one version of a program from another."""
+    if program is None:
+        return None
+    with Path(program).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+BACKEND = EdgeTPU()
