@@ -1,0 +1,1 @@
+"""The onnxruntime backend: ONNX files for boards that run ONNX Runtime."""
