@@ -10,7 +10,7 @@ from typing import Any
 
 from edgeflow import validation
 from edgeflow.backends.base import Problem, Request, Run, Simulation, Synthesis, Tolerance
-from edgeflow.backends.cortex_m import costs
+from edgeflow.backends.cortex_m import costs, limits
 from edgeflow.backends.cortex_m.options import Options
 from edgeflow.backends.tflite.backend import BACKEND as TFLITE
 from edgeflow.errors import JobError, ToolError
@@ -69,7 +69,7 @@ class CortexM:
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """What the .tflite file cannot hold, and what the target lacks."""
-        found = TFLITE.check(network, target, options)
+        found = [*TFLITE.check(network, target, options), *limits.problems(network)]
         if core(target, options) not in CORES:
             found.append(
                 Problem(
@@ -129,31 +129,24 @@ class CortexM:
         del asked
         name = core(request.target, request.options)
         machine = MACHINES[name]
-        memory = {"flash": machine.flash, "ram": machine.ram}
-        label = request.target.name
-        linked = Job(
-            entry="edgeflow.backends.cortex_m.job:firmware",
-            toolchain="keras",
-            title="link the firmware",
-            inputs={"compiled": compiled},
-            params={"core": name, "memory": memory},
-            imports=("numpy",),
-            timeout=600,
-            label=label,
-        )
+        own = memory(request.target) if name == request.target.architecture else None
+        emulated = {"flash": machine.flash, "ram": machine.ram}
         try:
-            image = run(linked)
+            image = run(_link(request, compiled, name, own or emulated))
+            tested = image
+            if own:
+                tested = run(_link(request, compiled, name, emulated))
         except (ToolError, JobError) as error:
             return Synthesis({"reason": error.message}, notes=(f"no firmware: {error}",))
         result = {**image.result, "machine": machine.name}
         artifacts = {"firmware": image.path / "firmware.elf"}
         assert request.golden is not None
         assert request.base is not None
-        emulated = Job(
+        seen_by = Job(
             entry="edgeflow.backends.cortex_m.job:emulate",
             toolchain="keras",
             title="run in QEMU",
-            inputs={"compiled": compiled, "firmware": image.path, "golden": request.golden},
+            inputs={"compiled": compiled, "firmware": tested.path, "golden": request.golden},
             params={
                 "machine": machine.name,
                 "clock_mhz": machine.clock_mhz,
@@ -163,10 +156,10 @@ class CortexM:
             },
             imports=("numpy",),
             timeout=1000,
-            label=label,
+            label=request.target.name,
         )
         try:
-            seen = run(emulated)
+            seen = run(seen_by)
         except (ToolError, JobError) as error:
             return Synthesis(
                 result, artifacts, notes=(f"the firmware was not run: {error.message}",)
@@ -174,7 +167,7 @@ class CortexM:
         result |= {key: seen.result[key] for key in ("instructions", "by_operator", "stack")}
         files = TFLITE.simulate(request, request.base)
         against = next(item.job for item in files if item.runtime == REFERENCE)
-        simulation = Simulation(f"QEMU {machine.name}", emulated, EXACT, against=against)
+        simulation = Simulation(f"QEMU {machine.name}", seen_by, EXACT, against=against)
         return Synthesis(result, artifacts, (simulation,))
 
     def estimate(
@@ -193,6 +186,34 @@ class CortexM:
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The library's folder."""
         return {"library": compiled / "library"}
+
+
+def _link(request: Request, compiled: Path, name: str, where: Mapping[str, tuple[int, int]]) -> Job:
+    """The job that links the library for a core and the memory of a board or machine."""
+    return Job(
+        entry="edgeflow.backends.cortex_m.job:firmware",
+        toolchain="keras",
+        title="link the firmware",
+        inputs={"compiled": compiled},
+        params={"core": name, "memory": where},
+        imports=("numpy",),
+        timeout=600,
+        label=request.target.name,
+    )
+
+
+def memory(target: Target) -> dict[str, tuple[int, int]] | None:
+    """A board's flash and RAM as (origin, bytes); None where its file gives no addresses.
+
+    ``ram_length`` in the settings is the largest piece of RAM where the whole is not in one.
+    """
+    found = {}
+    for word in ("flash", "ram"):
+        origin, size = target.settings.get(f"{word}_origin"), target.figure("memory", word)
+        if origin is None or size is None:
+            return None
+        found[word] = (int(origin), int(target.settings.get(f"{word}_length", size.value)))
+    return found
 
 
 def core(target: Target, options: Mapping[str, Any]) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 from edgeflow.backends.cortex_m import arena_job
 from edgeflow.backends.cortex_m.calls_job import Call, Caller, activations, real
 from edgeflow.backends.cortex_m.graph_job import Graph
-from edgeflow.backends.cortex_m.tensors_job import SHAPES, Tensor
+from edgeflow.backends.cortex_m.operators_job import SHAPES
+from edgeflow.backends.cortex_m.tensors_job import Tensor
 
 KERNELS = Path(__file__).parent / "kernels"
 FILES = {
@@ -60,6 +61,7 @@ def library(graph: Graph, name: str, dsp: bool, folder: Path) -> Library:
     made = Library(calls, offsets, size, arena_job.least(blocks), (f"{name}.c", *files))
     (folder / f"{name}.h").write_text(_header(graph, name, made))
     (folder / f"{name}.c").write_text(_source(graph, name, made, roots))
+    (folder / "README.md").write_text(_readme(graph, name, made))
     return made
 
 
@@ -100,6 +102,51 @@ def _blocks(
         if scratch := call.scratch[0 if dsp else 1]:
             blocks.append(arena_job.Block(f"s{step}", scratch, step, step))
     return blocks
+
+
+def _readme(graph: Graph, name: str, made: Library) -> str:
+    x, y = graph.inputs[0], graph.outputs[0]
+    upper = name.upper()
+    rows = [
+        "| | operator | multiply-accumulates | kernel |",
+        "|-|-|-|-|",
+        *(
+            f"| {i} | {call.operator.kind} | {call.operator.macs or ''} | {call.kernel} |"
+            for i, call in enumerate(made.calls)
+        ),
+    ]
+    table = "\n".join(rows)
+    return f"""# {name}
+
+C99 without dependencies, but for `memcpy` and `memset`. Copy this folder into your project, and
+compile all of its `.c` files with your other sources:
+
+```
+arm-none-eabi-gcc -O2 -std=c99 -mthumb -mcpu=CORE -ffunction-sections -fdata-sections -c *.c
+```
+
+Cores with the DSP extension or Helium need `-mcpu` (and `-mfloat-abi`) that name them: the
+kernels choose their instructions by what the compiler defines.
+
+```c
+#include "{name}.h"
+
+void infer(const {_type(x)} *sample, {_type(y)} *result)
+{{
+    memcpy({name}_input(), sample, sizeof(*sample) * {upper}_INPUT_SIZE);
+    {name}_run();
+    memcpy(result, {name}_output(), sizeof(*result) * {upper}_OUTPUT_SIZE);
+}}
+```
+
+Input {list(x.shape)} of `{_type(x)}`, output {list(y.shape)} of `{_type(y)}`, channels last; an
+int8 `q` stands for `SCALE * (q - ZERO)`, with both in `{name}.h`. One static arena of {made.arena}
+bytes holds all activations; inputs and outputs are in it, so `{name}_run()` overwrites them. It
+is not reentrant. Compile `{name}.c` with `-D{upper}_DONE=FUNCTION` to have `FUNCTION(layer)` called
+after each layer.
+
+{table}
+"""
 
 
 def _port(tensor: Tensor, name: str, word: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeflow.errors import JobError, ToolError
+from edgeflow.errors import JobError, ToolError, UnsupportedError
 
 SOURCES = Path(__file__).parent / "firmware"
 PREFIX = "arm-none-eabi-"
@@ -87,7 +87,8 @@ def build(
 
     Raises:
         ToolError: the cross compiler is missing.
-        JobError: the image does not fit (by how much), or the compiler refused it.
+        UnsupportedError: the image does not fit, and by how much.
+        JobError: the compiler refused the sources.
     """
     compiler = find(f"{PREFIX}gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi")
     made = CORES[core]
@@ -116,9 +117,10 @@ def build(
         f"MEMORY\n{{\n{regions}\n}}\nef_stack_size = {STACK};\n" + (SOURCES / "link.ld").read_text()
     )
     image = output / "firmware.elf"
-    _run(
+    _link(
         [compiler, *flags, "-nostartfiles", "-Wl,--gc-sections", f"-T{script}",
-         *map(str, objects), "-o", str(image)]
+         *map(str, objects), "-o", str(image)],
+        memory,
     )  # fmt: skip
     sizes = {"image": _sizes([image]), "library": _sizes(library)}
     for path in (*objects, script):
@@ -129,18 +131,34 @@ def build(
     return {**sizes, "compiler": f"arm-none-eabi-gcc {version}", "flags": flags}
 
 
+def _link(command: Sequence[str], memory: Mapping[str, Sequence[int]]) -> None:
+    """Link; what the linker says of memory in words."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    over = re.findall(r"region `(\w+)' overflowed by (\d+) bytes", done.stderr)
+    if over:
+        lines = []
+        for word, count in over:
+            there = memory[word.lower()][1]
+            lines.append(
+                f"{word.lower()}: needs {there + int(count):,} bytes, there are {there:,}: "
+                f"{int(count):,} too many"
+            )
+        raise UnsupportedError(
+            "the firmware does not fit the target's memory",
+            details=lines,
+            remedy="choose a target with more memory (`edgeflow targets`), or a smaller model: "
+            "weights are in flash, activations in ram",
+        )
+    if done.returncode != 0:
+        print(done.stderr)
+        raise JobError("the firmware cannot be linked; the log has the linker's words")
+
+
 def _run(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     if done.returncode == 0:
         return
     print(done.stderr)
-    over = re.findall(r"region `(\w+)' overflowed by (\d+) bytes", done.stderr)
-    if over:
-        said = ", ".join(f"{word.lower()} by {int(count):,} bytes" for word, count in over)
-        raise JobError(
-            f"the firmware does not fit: too large for {said}",
-            remedy="choose a board with more memory, or a smaller model",
-        )
     raise JobError(
         "the cross compiler refused the generated sources",
         details=[line for line in done.stderr.splitlines() if "error" in line][:5],

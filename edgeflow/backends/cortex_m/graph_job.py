@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from edgeflow.backends.cortex_m import rules_job
-from edgeflow.backends.cortex_m.tensors_job import SHAPES, Operator, Tensor
+from edgeflow.backends.cortex_m.operators_job import ACTIVATIONS, KERNELS, SHAPES
+from edgeflow.backends.cortex_m.tensors_job import Operator, Tensor
 from edgeflow.errors import ModelError, UnsupportedError
 from edgeflow.frontends.tflite_file_job import Parsed
 
@@ -37,38 +38,6 @@ OPTIONS = (
     "fusedActivationFunction weightsFormat axis beta alpha "
     "beginMask endMask ellipsisMask newAxisMask shrinkAxisMask offset"
 ).split()
-ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6")
-
-KERNELS: dict[str, str] = {
-    "CONV_2D": "ef_conv",
-    "DEPTHWISE_CONV_2D": "ef_depthwise",
-    "FULLY_CONNECTED": "ef_dense",
-    "ADD": "ef_add",
-    "SUB": "ef_sub",
-    "MUL": "ef_mul",
-    "AVERAGE_POOL_2D": "ef_average_pool",
-    "MAX_POOL_2D": "ef_max_pool",
-    "MEAN": "ef_mean",
-    "SOFTMAX": "ef_softmax",
-    "PAD": "ef_pad",
-    "PADV2": "ef_pad",
-    "CONCATENATION": "ef_copy_rows",
-    "TRANSPOSE": "ef_transpose",
-    "QUANTIZE": "ef_quantize",
-    "DEQUANTIZE": "ef_dequantize",
-    "RELU": "ef_table",
-    "RELU6": "ef_table",
-    "LEAKY_RELU": "ef_table",
-    "LOGISTIC": "ef_table",
-    "TANH": "ef_table",
-    "HARD_SWISH": "ef_table",
-    "RELU_N1_TO_1": "ef_table",
-    "MAXIMUM": "ef_maximum",
-    "MINIMUM": "ef_minimum",
-    "STRIDED_SLICE": "ef_transpose",
-} | dict.fromkeys(SHAPES, "")
-"""The C kernel of each operator; none where nothing is computed."""
-
 
 FAULTS = (
     ArithmeticError, AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError,

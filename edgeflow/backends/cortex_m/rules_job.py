@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from edgeflow.backends.cortex_m import scales_job as scales
-from edgeflow.backends.cortex_m.tensors_job import SHAPES, Operator, Tensor
+from edgeflow.backends.cortex_m.operators_job import SHAPES
+from edgeflow.backends.cortex_m.tensors_job import Operator, Tensor
 from edgeflow.frontends.tflite_file_job import Parsed
 
 Array = np.ndarray[Any, Any]
@@ -26,7 +27,7 @@ LONGEST_SOFTMAX = 4095
 SOFTMAX_OUTPUT = (1 / 256, -128)
 OPERANDS: Mapping[str, tuple[int, int]] = {
     "CONV_2D": (3, 3), "DEPTHWISE_CONV_2D": (2, 3), "FULLY_CONNECTED": (2, 3),
-    **dict.fromkeys(("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "MEAN", "PAD", "TRANSPOSE"), (2, 2)),
+    **dict.fromkeys("ADD SUB MUL MAXIMUM MINIMUM MEAN PAD TRANSPOSE".split(), (2, 2)),
     "PADV2": (3, 3), "STRIDED_SLICE": (4, 4), "CONCATENATION": (1, 10_000), "RESHAPE": (1, 2),
     "EXPAND_DIMS": (2, 2),
 }  # fmt: skip
@@ -77,7 +78,9 @@ def tensor_faults(tensor: Tensor | None) -> list[str]:
 
 def fits(bound: float, factor: float) -> bool:
     """Whether values up to `bound` scaled by `factor` stay within 32 bits on the way."""
-    return math.isfinite(factor) and bound * 2.0 ** max(scales.quantize(factor)[1], 0) < 2**31 - 256
+    if not math.isfinite(factor) or bound * factor >= 2**31 - 256:
+        return False
+    return bound * 2.0 ** max(scales.quantize(factor)[1], 0) < 2**31
 
 
 def _same_size(_: Parsed, operator: Operator) -> list[str]:

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-SHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
-"""Operators that leave the bytes as they are."""
 
 
 @dataclass(frozen=True)

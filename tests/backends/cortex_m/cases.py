@@ -9,7 +9,6 @@ import numpy as np
 from build import Net
 
 EVERY = (-128, 0, 127)
-ALL = dict(scale=0.05, zero=-3)
 
 
 def cases() -> dict[str, Net]:
@@ -128,9 +127,9 @@ def pools() -> Cases:
         yield f"{kind.lower()}_pool_relu", net
     for keep in (True, False):
         for shape, given in (
-            ((5, 6, 3), dict(scale=0.04, zero=7)), ((5, 6, 3), dict(scale=0.05, zero=-3)),
-            ((7, 7, 2), dict(scale=0.2, zero=-128)), ((4, 4, 5), dict(scale=0.003, zero=1)),
-            ((9, 3), dict(scale=0.03, zero=0)), ((8, 3), dict(scale=0.05, zero=-3)),
+            ((5, 6, 3), {"scale": 0.04, "zero": 7}), ((5, 6, 3), {"scale": 0.05, "zero": -3}),
+            ((7, 7, 2), {"scale": 0.2, "zero": -128}), ((4, 4, 5), {"scale": 0.003, "zero": 1}),
+            ((9, 3), {"scale": 0.03, "zero": 0}), ((8, 3), {"scale": 0.05, "zero": -3}),
         ):  # fmt: skip
             net = Net(*shape)
             axes = net.const(list(range(1, len(shape))))
@@ -152,7 +151,7 @@ def pools() -> Cases:
 def sums() -> Cases:
     shape = (3, 4, 6)
     scales: tuple[dict[str, Any], ...] = (
-        dict(scale=0.06, zero=7), dict(scale=0.01, zero=-128), dict(scale=2.0, zero=127),
+        {"scale": 0.06, "zero": 7}, {"scale": 0.01, "zero": -128}, {"scale": 2.0, "zero": 127},
     )  # fmt: skip
     for kind in ("ADD", "SUB", "MUL"):
         options = f"{kind.capitalize()}Options"
@@ -189,7 +188,7 @@ def sums() -> Cases:
 def tables() -> Cases:
     options: dict[str, Callable[[], dict[str, Any]]] = {
         "RELU": lambda: {}, "RELU6": lambda: {}, "RELU_N1_TO_1": lambda: {},
-        "LEAKY_RELU": lambda: dict(options="LeakyReluOptions", alpha=0.3),
+        "LEAKY_RELU": lambda: {"options": "LeakyReluOptions", "alpha": 0.3},
         "LOGISTIC": lambda: {}, "TANH": lambda: {}, "HARD_SWISH": lambda: {},
     }  # fmt: skip
     for kind, given in options.items():
@@ -252,9 +251,9 @@ def moves() -> Cases:
     for words, begin, end, steps, masks in (
         ("middle", [0, 1, 0, 1], [1, 3, 4, 4], [1, 1, 1, 1], {}),
         ("stepped", [0, 0, 1, 0], [1, 3, 4, 5], [1, 2, 2, 3], {}),
-        ("masks", [0, 1, 2, 3], [0, 0, 0, 0], [1, 1, 1, 1], dict(beginMask=5, endMask=15)),
+        ("masks", [0, 1, 2, 3], [0, 0, 0, 0], [1, 1, 1, 1], {"beginMask": 5, "endMask": 15}),
         ("back", [0, 0, -2, -3], [1, 3, 4, -1], [1, 1, 1, 1], {}),
-        ("shrunk", [0, 2, 0, 0], [1, 3, 4, 5], [1, 1, 1, 1], dict(shrinkAxisMask=2)),
+        ("shrunk", [0, 2, 0, 0], [1, 3, 4, 5], [1, 1, 1, 1], {"shrinkAxisMask": 2}),
     ):  # fmt: skip
         net = Net(*shape)
         x = np.zeros((1, *shape))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from tflite_runtime.interpreter import Interpreter, OpResolverType
 
 def main(folder: Path) -> None:
     """Write ``NAME.ref`` for each ``NAME.tflite`` of `folder`, ``NAME.why`` where it cannot run."""
-    for name in json.loads((folder / "cases.json").read_text()):
+    for name in sorted(path.stem for path in folder.glob("*.in")):
         try:
             interpreter = Interpreter(
                 str(folder / f"{name}.tflite"), num_threads=1,
@@ -30,4 +29,5 @@ def main(folder: Path) -> None:
             (folder / f"{name}.why").write_text(str(error))
 
 
-main(Path(sys.argv[1]))
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -2,6 +2,10 @@
  * at a time. */
 #include "ef_nn.h"
 
+#if EF_MVE
+#include <arm_mve.h>
+#endif
+
 #define GROUP 4
 #define PAIR 2
 

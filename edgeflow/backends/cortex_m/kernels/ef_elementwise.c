@@ -1,18 +1,97 @@
 /* Element by element: sums, products, tables, changes of scale. */
 #include "ef_nn.h"
 
-static inline int32_t scaled(const ef_binary *how, int32_t which, int8_t x)
-{
-    const int32_t shifted = (int32_t)((uint32_t)(x - how->zero[which]) << (uint32_t)how->left);
+/* x * multiplier / 2^(31 + places) for |x| < 2^30, rounded twice as ef_multiply does; `half` and
+ * `sign` are 0 where nothing is left to divide by. */
+typedef struct {
+    int32_t multiplier;
+    int32_t places;
+    int32_t half;
+    int32_t sign;
+} quick;
 
-    return ef_multiply(shifted, how->multiplier[which], how->shift[which]);
+static quick quick_of(int32_t multiplier, int32_t shift)
+{
+    quick found = {multiplier, -shift, 0, 0};
+
+    if (shift < 0) {
+        found.half = (int32_t)(1U << (uint32_t)(-shift - 1));
+        found.sign = -1;
+    }
+    return found;
 }
 
-static inline int8_t finished(const ef_binary *how, int32_t x)
+static inline int32_t quickly(int32_t x, const quick *how)
 {
-    const int32_t value = ef_multiply(x, how->out_multiplier, how->out_shift) + how->out_zero;
+    const int32_t high = ef_high2(x, how->multiplier);
 
-    return (int8_t)ef_clamp(value, how->min, how->max);
+    return (high + ((high >> 31) & how->sign) + how->half) >> how->places;
+}
+
+typedef enum { SUM, DIFFERENCE, PRODUCT } kind;
+
+/* What `ef_binary` says, in registers: a copy, which stores to out cannot change. */
+typedef struct {
+    ef_binary how;
+    quick first;
+    quick second;
+    quick last;
+} plan;
+
+/* `size` elements, where neither operand starts anew. */
+static inline void run(kind what, int32_t size, const plan *given, const int8_t *a,
+                       const int8_t *b, int8_t *out)
+{
+    const quick first = given->first;
+    const quick second = given->second;
+    const quick last = given->last;
+    const int32_t zero0 = given->how.zero[0];
+    const int32_t zero1 = given->how.zero[1];
+    const int32_t zero = given->how.out_zero;
+    const int32_t low = given->how.min;
+    const int32_t high = given->how.max;
+    const uint32_t left = (uint32_t)given->how.left;
+
+    for (int32_t i = 0; i < size; i++) {
+        const int32_t x = (int32_t)a[i] - zero0;
+        const int32_t y = (int32_t)b[i] - zero1;
+        int32_t both;
+
+        if (what == PRODUCT) {
+            both = x * y;
+        } else {
+            const int32_t p = quickly((int32_t)((uint32_t)x << left), &first);
+            const int32_t q = quickly((int32_t)((uint32_t)y << left), &second);
+
+            both = (what == SUM) ? (p + q) : (p - q);
+        }
+        out[i] = (int8_t)ef_clamp(quickly(both, &last) + zero, low, high);
+    }
+}
+
+/* One element, whatever the scales. */
+static int8_t one(kind what, const ef_binary *how, int8_t a, int8_t b)
+{
+    const int32_t x = (int32_t)a - how->zero[0];
+    const int32_t y = (int32_t)b - how->zero[1];
+    int32_t both = x * y;
+
+    if (what != PRODUCT) {
+        const uint32_t left = (uint32_t)how->left;
+        const int32_t p =
+            ef_multiply((int32_t)((uint32_t)x << left), how->multiplier[0], how->shift[0]);
+        const int32_t q =
+            ef_multiply((int32_t)((uint32_t)y << left), how->multiplier[1], how->shift[1]);
+
+        both = (what == SUM) ? (p + q) : (p - q);
+    }
+    both = ef_multiply(both, how->out_multiplier, how->out_shift) + how->out_zero;
+    return (int8_t)ef_clamp(both, how->min, how->max);
+}
+
+static inline int32_t least(int32_t a, int32_t b)
+{
+    return (a < b) ? a : b;
 }
 
 /* The next element of an operand that starts anew every `period` elements. */
@@ -21,43 +100,48 @@ static inline int32_t next(int32_t at, int32_t period)
     return ((at + 1) == period) ? 0 : (at + 1);
 }
 
-void ef_add(int32_t size, const ef_binary *given, const int8_t *a, const int8_t *b, int8_t *out)
+static inline void all(kind what, int32_t size, const ef_binary *how, const int8_t *a,
+                       const int8_t *b, int8_t *out)
 {
-    const ef_binary how = *given; /* a copy: stores to out cannot change it */
     int32_t i = 0;
     int32_t j = 0;
 
-    for (int32_t at = 0; at < size; at++) {
-        out[at] = finished(&how, scaled(&how, 0, a[i]) + scaled(&how, 1, b[j]));
-        i = next(i, how.period[0]);
-        j = next(j, how.period[1]);
+    if ((how->shift[0] > 0) || (how->shift[1] > 0) || (how->out_shift > 0)) {
+        for (int32_t at = 0; at < size; at++) {
+            out[at] = one(what, how, a[i], b[j]);
+            i = next(i, how->period[0]);
+            j = next(j, how->period[1]);
+        }
+    } else {
+        const plan made = {*how, quick_of(how->multiplier[0], how->shift[0]),
+                           quick_of(how->multiplier[1], how->shift[1]),
+                           quick_of(how->out_multiplier, how->out_shift)};
+
+        for (int32_t at = 0; at < size;) {
+            const int32_t count =
+                least(size - at, least(how->period[0] - i, how->period[1] - j));
+
+            run(what, count, &made, &a[i], &b[j], &out[at]);
+            at += count;
+            i = ((i + count) == how->period[0]) ? 0 : (i + count);
+            j = ((j + count) == how->period[1]) ? 0 : (j + count);
+        }
     }
 }
 
-void ef_sub(int32_t size, const ef_binary *given, const int8_t *a, const int8_t *b, int8_t *out)
+void ef_add(int32_t size, const ef_binary *how, const int8_t *a, const int8_t *b, int8_t *out)
 {
-    const ef_binary how = *given; /* a copy: stores to out cannot change it */
-    int32_t i = 0;
-    int32_t j = 0;
-
-    for (int32_t at = 0; at < size; at++) {
-        out[at] = finished(&how, scaled(&how, 0, a[i]) - scaled(&how, 1, b[j]));
-        i = next(i, how.period[0]);
-        j = next(j, how.period[1]);
-    }
+    all(SUM, size, how, a, b, out);
 }
 
-void ef_mul(int32_t size, const ef_binary *given, const int8_t *a, const int8_t *b, int8_t *out)
+void ef_sub(int32_t size, const ef_binary *how, const int8_t *a, const int8_t *b, int8_t *out)
 {
-    const ef_binary how = *given; /* a copy: stores to out cannot change it */
-    int32_t i = 0;
-    int32_t j = 0;
+    all(DIFFERENCE, size, how, a, b, out);
+}
 
-    for (int32_t at = 0; at < size; at++) {
-        out[at] = finished(&how, (a[i] - how.zero[0]) * (b[j] - how.zero[1]));
-        i = next(i, how.period[0]);
-        j = next(j, how.period[1]);
-    }
+void ef_mul(int32_t size, const ef_binary *how, const int8_t *a, const int8_t *b, int8_t *out)
+{
+    all(PRODUCT, size, how, a, b, out);
 }
 
 void ef_maximum(int32_t size, const ef_binary *how, const int8_t *a, const int8_t *b, int8_t *out)

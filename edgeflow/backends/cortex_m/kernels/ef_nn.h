@@ -22,9 +22,6 @@
 #else
 #define EF_DSP 0
 #endif
-#if EF_MVE
-#include <arm_mve.h>
-#endif
 
 /* How one output channel is scaled: out = zero + round(acc * multiplier * 2^(shift - 31)), rounded
  * twice as TensorFlow Lite does. `bias` has the input's zero point folded in.
