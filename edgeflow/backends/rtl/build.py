@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgeflow.backends.base import Request, Run, Simulation, Synthesis
-from edgeflow.backends.rtl import costs, tolerances, wrapping
+from edgeflow.backends.rtl import costs, stream, tolerances, wrapping
 from edgeflow.errors import TargetError, ToolError, UnsupportedError
 from edgeflow.jobs import Job
 from edgeflow.synthesis import devices, flow, power
@@ -44,6 +44,9 @@ def synthesise(request: Request, compiled: Path, run: Run, asked: bool) -> Synth
     """
     design = json.loads((compiled / "design.json").read_text())
     made = Made()
+    if design["style"] == "stream" and request.golden is not None:
+        project = stream.project_job(compiled, request.golden, label=request.target.name)
+        made.artifacts["rtl_design"] = run(project).path
     goal = _goal(request, design, asked, made)
     interface = request.options["wrapper"]
     if interface in ("valid_ready", "axi_stream"):

@@ -82,3 +82,17 @@ def simulate_job(compiled: Path, golden: Path, *, softmax: bool, label: str = ""
         timeout=3600,
         label=label,
     )
+
+
+def project_job(compiled: Path, golden: Path, *, label: str = "") -> Job:
+    """The job that makes a project of a design: a test bench, a README (`stream_bench_job`)."""
+    return Job(
+        entry="edgeflow.backends.rtl.stream_bench_job:write",
+        toolchain="rtl",
+        title="write the test bench",
+        inputs={"compiled": compiled, "golden": golden},
+        params={},
+        imports=("numpy",),
+        timeout=600,
+        label=label,
+    )

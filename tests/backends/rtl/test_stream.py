@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,40 @@ def test_a_design_computes_what_numpy_computes(name: str, runner: Runner, tmp_pa
     assert made.result["inexact"] == []
     assert done.result["latency_cycles"] == made.result["latency_cycles"]
     assert done.result["ii"] == made.result["ii"]
+
+
+@pytest.fixture(scope="module")
+def icarus() -> str:
+    found = shutil.which("iverilog")
+    if found is None and os.environ.get("CI"):
+        pytest.fail("no iverilog on PATH (Debian: apt install iverilog)")
+    if found is None:
+        pytest.skip("no iverilog on PATH (Debian: apt install iverilog)")
+    return found
+
+
+@pytest.mark.parametrize("name", ["mlp", "residual"])
+def test_the_test_bench_passes_and_fails(
+    name: str, runner: Runner, tmp_path: Path, icarus: str
+) -> None:
+    """In a simulator that the design was not made with; one wrong bit makes it fail."""
+    make, options = DESIGNS[name]
+    draft = make()
+    made = compiled(draft, runner, tmp_path / "model", **options)
+    project = runner.run(stream.project_job(made.path, golden(draft, tmp_path / "golden"))).path
+    shutil.copytree(project, tmp_path / "project")
+    bench = tmp_path / "project" / "testbench"
+
+    def call(*command: str) -> str:
+        ran = subprocess.run(command, cwd=bench, capture_output=True, text=True, check=False)
+        return ran.stdout + ran.stderr
+
+    assert call(icarus, "-g2012", "-o", "bench", "testbench.v", "../verilog/net.v") == ""
+    words = (bench / "outputs.hex").read_text().split()
+    assert f"PASS: {len(words)} of {len(words)} outputs equal" in call("vvp", "bench")
+    words[3] = f"{int(words[3], 16) ^ 1:0{len(words[3])}x}"
+    (bench / "outputs.hex").write_text("\n".join(words) + "\n")
+    assert f"FAIL: 1 of {len(words)} outputs differ" in call("vvp", "bench")
 
 
 def test_keras_computes_the_same(runner: Runner, tmp_path: Path) -> None:
