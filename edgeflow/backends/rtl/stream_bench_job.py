@@ -121,7 +121,7 @@ def _readme(design: Mapping[str, Any], bench: bool) -> str:
 Written by edgeflow. The top module is `{design["top"]}`, in Verilog (`verilog/`): a stream of
 stages with one clock, `clk`, and a synchronous reset, `rst` (1: reset). A beat passes at a rising
 edge with `valid` and `ready` both 1. The last beat of the first result comes
-{design["latency_cycles"]} cycles after the first beat of its input; from then on a result comes every
+{design["latency_cycles"]} cycles after the first beat of its input; then a result comes every
 {design["ii"]} cycles.
 
 | port | bits of a beat | elements of a beat | beats of an inference |
