@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edgeflow.backends.base import Limit, Problem
+from edgeflow.backends.tpu import integers
 from edgeflow.backends.tpu.generations import GENERATIONS
 from edgeflow.network import KINDS, Layer, Network
 from edgeflow.targets import Target
@@ -15,6 +16,7 @@ SUPPORTED: Final = KINDS - {"opaque"}
 """Kinds that the graph's interpreter has (a test holds it against the interpreter's own table)."""
 
 QUANTIZERS: Final = frozenset(["fixed", "affine", "binary", "ternary", "po2", "float"])
+FLOAT: Final = "choose precision float32 or bfloat16"
 FIXED: Final = "give the model's input a fixed shape: a TPU's graph has fixed shapes only"
 SMALLER: Final = "use a smaller batch, precision bfloat16, or a smaller model"
 _RECURRENT: Final = frozenset(["lstm", "gru", "simple_rnn"])
@@ -123,6 +125,13 @@ def limits() -> list[Limit]:
         Limit(tuple(sorted(SUPPORTED)), "taken"),
         *(Limit(rule.kinds, rule.limit, rule.remedy) for rule in RULES),
         Limit((), "fixed shapes", FIXED),
+        Limit(
+            tuple(sorted(integers.PRODUCTS)),
+            "weights and inputs of 8 bits or fewer for products of integers; others stay in "
+            "float32, and one at least must have them",
+            integers.RETRAIN,
+            "precision: int8",
+        ),
         Limit((), "weights and activations within the chip's HBM", SMALLER),
     ]
 
@@ -135,6 +144,7 @@ def problems(network: Network, target: Target, options: Mapping[str, Any]) -> li
             if finding := rule.found(layer):
                 found.append(Problem(layer.name, *finding))
     found += _shapes(network)
+    found += _integers(network, options)
     found += _memory(network, target, options)
     return found
 
@@ -151,6 +161,19 @@ def _target(target: Target) -> Iterator[Problem]:
             f"the target's generation is {generation!r}",
             f"set settings.generation to one of {', '.join(GENERATIONS)}",
         )
+
+
+def _integers(network: Network, options: Mapping[str, Any]) -> Iterator[Problem]:
+    """At int8: whether any layer computes in integers; if none does, why, layer by layer."""
+    if options.get("precision") != "int8":
+        return
+    able, others = integers.integer_layers(network)
+    if able:
+        return
+    if not others:
+        yield Problem(None, "int8: the model has no layer with products", FLOAT)
+    for name, why in others.items():
+        yield Problem(name, f"int8: {why}", integers.RETRAIN)
 
 
 def _shapes(network: Network) -> Iterator[Problem]:
@@ -187,7 +210,7 @@ _MULTIPLIED: Final = frozenset(["kernel", "recurrent_kernel"])
 
 def weight_bytes(network: Network, options: Mapping[str, Any]) -> float:
     """Bytes of the weights in the graph: kernels in the operands' format, all else float32."""
-    small = 2 if options.get("precision") == "bfloat16" else 4
+    small = {"bfloat16": 2, "int8": 1}.get(str(options.get("precision")), 4)
     return sum(
         weight.size * (small if role in _MULTIPLIED else 4)
         for layer in network

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
-from edgeflow.backends.tpu.artifact_job import ARTIFACT, SIGNATURE, load_artifact
-from edgeflow.backends.tpu.network_job import forward, layerwise
-from edgeflow.errors import UnsupportedError
+from edgeflow.backends.tpu.artifact_job import ARTIFACT, COMPARED, SIGNATURE, load_artifact
+from edgeflow.backends.tpu.network_job import forward, integer_plan, layerwise
+from edgeflow.errors import JobError, UnsupportedError
 from edgeflow.network import Network
 
 READABLE = "model.mlir"
@@ -31,6 +31,11 @@ _README = """# A StableHLO graph for CPU and Cloud TPU
     model = jax.export.deserialize(bytearray(open("model.stablehlo", "rb").read()))
     outputs = jax.jit(model.call)(inputs)  # a tuple; inputs as signature.json says
 """
+INTEGER_PRODUCT = re.compile(
+    r"stablehlo\.(?:dot_general|convolution)[^\n]*: \(tensor<[\dx]*xi8>, tensor<[\dx]*xi8>\) -> "
+    r"tensor<[\dx]*xi32>"
+)
+"""A product of int8 tensors with int32 sums, in the text of a graph."""
 _DYNAMIC = re.compile(r"(stablehlo\.[\w.]+|call)[^\n]*tensor<[^>]*(?:\?|<=)|#stablehlo\.bounds")
 
 
@@ -41,7 +46,9 @@ def export(
 
     ``model.stablehlo`` is what ``jax.export`` serialises: one self-contained file with the weights
     in it, for CPU and TPU. ``model.mlir`` is the TPU's graph as text to read; large constants are
-    elided. ``inputs``: ``network``, ``weights``; ``params``: ``precision``, ``batch``, ``name``.
+    elided. At ``precision`` ``int8`` the same in bfloat16 lies beside it, for comparison, and the
+    result says which layers compute in integers, and why others do not. ``inputs``: ``network``,
+    ``weights``; ``params``: ``precision``, ``batch``.
 
     Raises:
         UnsupportedError: a shape in the graph is dynamic.
@@ -49,7 +56,8 @@ def export(
     network = Network.load(inputs["network"])
     weights = load_arrays(inputs["weights"])
     batch = int(params["batch"])
-    function = jax.jit(_named(forward(network, weights, precision=params["precision"])))
+    precision = params["precision"]
+    function = jax.jit(_named(forward(network, weights, precision=precision)))
     specs = [
         jax.ShapeDtypeStruct((batch, *_static(network, name)), input_type(network, name))
         for name in network.inputs
@@ -76,12 +84,41 @@ def export(
         "outputs": _tensors(network.outputs, exported.out_avals),
     }
     (output / SIGNATURE).write_text(json.dumps(signature, indent=1) + "\n")
+    facts = {} if precision != "int8" else _integers(network, weights, text)
+    if precision == "int8":
+        other = jax.jit(_named(forward(network, weights, precision="bfloat16")))
+        compared = jax_export.export(other, platforms=PLATFORMS)(*specs)
+        (output / COMPARED).write_bytes(bytes(compared.serialize()))
     (output / "README.md").write_text(_README.format(**signature))
     operations = re.findall(r"stablehlo\.(\w+)", text)
     return {
         **signature,
         "bytes": len(payload),
         "operations": {name: operations.count(name) for name in sorted(set(operations))},
+        **facts,
+    }
+
+
+def _integers(network: Network, weights: dict[str, np.ndarray], text: str) -> dict[str, Any]:
+    """What of an int8 graph computes in integers: by the plan, and as counted in its text.
+
+    Raises:
+        JobError: the graph has fewer products of int8 than the plan says.
+    """
+    plan = integer_plan(network, weights)
+    found = len(INTEGER_PRODUCT.findall(text))
+    if found != len(plan.products):
+        raise JobError(
+            f"the graph has {found} products of int8 with int32 sums, expected "
+            f"{len(plan.products)}",
+            remedy="choose precision float32, and report this model",
+        )
+    shown = [f"{name} ({why})" for name, why in plan.floats.items()]
+    more = f", and {len(shown) - 5} more" if len(shown) > 5 else ""
+    return {
+        "integer_layers": sorted(plan.products),
+        "float_layers": dict(plan.floats),
+        "notes": [f"in float32, not int8: {'; '.join(shown[:5])}{more}"] if shown else [],
     }
 
 

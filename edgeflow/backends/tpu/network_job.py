@@ -9,12 +9,15 @@ retrained model computes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from edgeflow.backends.tpu import integer_job
+from edgeflow.backends.tpu.integers import RETRAIN
 from edgeflow.backends.tpu.operations_job import OPERATIONS, Arithmetic, Call
 from edgeflow.backends.tpu.quantizers_job import quantize
 from edgeflow.errors import UnsupportedError
@@ -29,10 +32,12 @@ def forward(
     """The function from the Network's inputs (batch first) to a tuple of its outputs.
 
     ``weights`` are the arrays of ``weights.npz`` (``LAYER/ROLE``). ``precision`` is of the operands
-    of dot products and convolutions; sums and all else are float32.
+    of dot products and convolutions; sums and all else are float32. ``int8``: products of integers
+    where the model's own quantisers allow it (`integer_job`), float32 elsewhere.
 
     Raises:
-        UnsupportedError: a layer's kind has no operation here (the backend's check says it first).
+        UnsupportedError: a layer's kind has no operation here (the backend's check says it first),
+            or no layer computes in integers at ``int8``.
     """
     run = layerwise(network, weights, precision=precision)
 
@@ -50,29 +55,63 @@ def layerwise(
     missing = sorted({layer.kind for layer in network} - set(OPERATIONS) - {"input"})
     if missing:
         raise UnsupportedError(f"the TPU graph has no operation for {', '.join(missing)}")
-    arithmetic = Arithmetic(precision)
+    arithmetic = Arithmetic("float32" if precision == "int8" else precision)
     held = {layer.name: _weights_of(layer, weights) for layer in network}
     grids = {layer.name: _grid_of(layer, weights) for layer in network}
     legacy = network.source.get("format") in ("keras2", "qkeras")
 
+    plan = integer_plan(network, weights) if precision == "int8" else integer_job.Plan({}, {}, {})
+
     def run(*inputs: Array) -> dict[str, Array]:
         given = dict(zip(network.inputs, inputs, strict=True))
         values: dict[str, Array] = {}
+        codes: dict[str, Array] = {}
         for layer in network:
             if layer.kind == "input":
                 value = given[layer.name]
                 if not jnp.issubdtype(value.dtype, jnp.integer):
                     value = value.astype(jnp.float32)
             else:
-                operation = OPERATIONS[layer.kind]
                 # The scope's name is in the compiled graph: a profile names the model's layers.
                 with jax.named_scope(layer.name):
                     operands = [values[name] for name in layer.inputs]
-                    value = operation(Call(layer, operands, held[layer.name], arithmetic, legacy))
-            values[layer.name] = quantize(value, layer.quantizer, grids[layer.name])
+                    call = Call(layer, operands, held[layer.name], arithmetic, legacy)
+                    if plan.moves(layer):
+                        code = plan.codes[layer.name]
+                        coded = replace(call, inputs=[codes[layer.inputs[0]]])
+                        codes[layer.name] = integer_job.move(coded, code)
+                        values[layer.name] = integer_job.decode(codes[layer.name], code)
+                        continue
+                    if layer.name in plan.products:
+                        coded = replace(call, inputs=[codes[layer.inputs[0]]])
+                        value = integer_job.multiply(coded, plan.products[layer.name])
+                    else:
+                        value = OPERATIONS[layer.kind](call)
+            with jax.named_scope(layer.name):
+                values[layer.name] = quantize(value, layer.quantizer, grids[layer.name])
+                if layer.name in plan.codes:
+                    code = plan.codes[layer.name]
+                    codes[layer.name] = integer_job.encode(values[layer.name], code)
         return values
 
     return run
+
+
+def integer_plan(network: Network, weights: Mapping[str, np.ndarray]) -> integer_job.Plan:
+    """Which layers compute in integers at ``int8``.
+
+    Raises:
+        UnsupportedError: none does.
+    """
+    held = {layer.name: _weights_of(layer, weights) for layer in network}
+    found = integer_job.plan(network, held, {x.name: _grid_of(x, weights) for x in network})
+    if not found.products:
+        raise UnsupportedError(
+            "no layer of the model computes in 8-bit integers",
+            details=[f"layer '{name}': {why}" for name, why in found.floats.items()][:20],
+            remedy=f"{RETRAIN}; or choose precision float32 or bfloat16",
+        )
+    return found
 
 
 def _weights_of(layer: Layer, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

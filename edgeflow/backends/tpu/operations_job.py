@@ -26,7 +26,7 @@ def _same(size: int, window: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _padding(
+def padding_of(
     mode: str, sizes: Sequence[int], windows: Sequence[int], strides: Sequence[int]
 ) -> list[tuple[int, int]]:
     if mode == "same":
@@ -73,7 +73,7 @@ def _convolve(
     )
 
 
-def _window(layer: Layer, kernel: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...], list[int]]:
+def window(layer: Layer, kernel: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...], list[int]]:
     """Strides, dilation and the window's size with its holes."""
     rank = kernel.ndim - 2
     strides = each_axis(layer.attributes.get("strides"), rank)
@@ -84,22 +84,22 @@ def _window(layer: Layer, kernel: np.ndarray) -> tuple[tuple[int, ...], tuple[in
 
 def _conv(call: Call) -> Array:
     x, kernel = call.x, call.weights["kernel"]
-    strides, dilation, windows = _window(call.layer, kernel)
-    padding = _padding(_mode(call.layer), x.shape[1:-1], windows, strides)
+    strides, dilation, windows = window(call.layer, kernel)
+    padding = padding_of(mode(call.layer), x.shape[1:-1], windows, strides)
     groups = x.shape[-1] // kernel.shape[-2]
     return _biased(
         _convolve(x, kernel, call.number, strides, padding, dilation, groups), call.weights
     )
 
 
-def _mode(layer: Layer) -> str:
+def mode(layer: Layer) -> str:
     return str(layer.attributes.get("padding", "valid")).lower()
 
 
 def _depthwise(call: Call) -> Array:
     x, kernel = call.x, call.weights["kernel"]
-    strides, dilation, windows = _window(call.layer, kernel)
-    padding = _padding(_mode(call.layer), x.shape[1:-1], windows, strides)
+    strides, dilation, windows = window(call.layer, kernel)
+    padding = padding_of(mode(call.layer), x.shape[1:-1], windows, strides)
     channels, multiplier = kernel.shape[-2:]
     flat = kernel.reshape((*kernel.shape[:-2], 1, channels * multiplier))
     return _biased(
@@ -107,23 +107,34 @@ def _depthwise(call: Call) -> Array:
     )
 
 
-def _conv_transpose(call: Call) -> Array:
-    """The gradient of the convolution that makes the input's size of the output's."""
-    x, kernel = call.x, call.weights["kernel"]
-    strides, dilation, windows = _window(call.layer, kernel)
-    same = _mode(call.layer) == "same"
+def transposed(
+    layer: Layer, kernel: np.ndarray, sizes: Sequence[int]
+) -> tuple[np.ndarray, list[tuple[int, int]], tuple[int, ...], tuple[int, ...]]:
+    """A transposed convolution as one over its spread input: kernel, padding, spread, dilation.
+
+    It is the gradient of the convolution that makes the input's size of the output's.
+    """
+    strides, dilation, windows = window(layer, kernel)
+    same = mode(layer) == "same"
     padding = []
-    for size, out, window, stride in zip(
-        x.shape[1:-1], call.layer.output_shape[:-1], windows, strides, strict=True
+    for size, out, reach, stride in zip(
+        sizes, layer.output_shape[:-1], windows, strides, strict=True
     ):
         assert out is not None
         spread = (size - 1) * stride + 1
-        cut = max(spread - 1 + window - out, 0) // 2 if same else 0
-        before = window - 1 - cut
-        padding.append((before, out - spread + window - 1 - before))
-    space = tuple(range(kernel.ndim - 2))
-    turned = np.ascontiguousarray(np.flip(kernel, space))
-    ones = (1,) * len(space)
+        cut = max(spread - 1 + reach - out, 0) // 2 if same else 0
+        before = reach - 1 - cut
+        padding.append((before, out - spread + reach - 1 - before))
+    turned = np.ascontiguousarray(np.flip(kernel, tuple(range(kernel.ndim - 2))))
+    return turned, padding, strides, dilation
+
+
+def _conv_transpose(call: Call) -> Array:
+    x = call.x
+    turned, padding, strides, dilation = transposed(
+        call.layer, call.weights["kernel"], x.shape[1:-1]
+    )
+    ones = (1,) * len(strides)
     y = _convolve(x, turned, call.number, ones, padding, dilation, input_dilation=strides)
     return _biased(y, call.weights)
 
@@ -184,7 +195,7 @@ def _pool(kind: str) -> Operation:
         x, rank = call.x, window_rank(call.layer)
         size = each_axis(call.get("pool_size", 2), rank)
         strides = each_axis(call.get("strides") or size, rank)
-        padding = [(0, 0), *_padding(_mode(call.layer), x.shape[1:-1], size, strides), (0, 0)]
+        padding = [(0, 0), *padding_of(mode(call.layer), x.shape[1:-1], size, strides), (0, 0)]
         window, steps = (1, *size, 1), (1, *strides, 1)
         if kind == "max":
             return lax.reduce_window(x, -np.inf, lax.max, window, steps, padding)

@@ -14,7 +14,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of the products' operands"
+    precision: Literal["float32", "bfloat16", "int8"] = Field(
+        "float32",
+        description="of the products' operands; int8: integers with 32-bit sums, for models "
+        "of 8 bits or fewer",
     )
     batch: int = Field(1, ge=1, le=LARGEST_BATCH, description="inputs per call, fixed")
