@@ -31,7 +31,7 @@ DEFAULT_BACKEND = {
     "fpga": "hls4ml",
     "linux_board": "tflite",
     "mcu": "tflite",
-    "npu": "tflite",
+    "npu": "ethos_u",
     "tpu": "tpu",
 }
 SHIPPED = Path(__file__).parents[1] / "targets"
@@ -78,7 +78,10 @@ def test_each_shipped_target_is_complete_and_sourced(name: str) -> None:
     assert target.name == name
     # a chip with open place and route has no hls4ml backend of its own
     routed = target.kind == "fpga" and "device" in target.settings
-    assert target.backends[0] == ("rtl" if routed else DEFAULT_BACKEND[target.kind])
+    edge_tpu = target.settings.get("accelerator") == "edge-tpu" and target.kind != "linux_board"
+    own = {"rtl": routed, "edge_tpu": edge_tpu, "cortex_m": name.startswith("qemu-")}
+    expected = next((backend for backend, is_it in own.items() if is_it), None)
+    assert target.backends[0] == (expected or DEFAULT_BACKEND[target.kind])
     assert target.architecture
     figures = {
         key: figure

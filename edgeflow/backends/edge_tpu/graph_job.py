@@ -99,11 +99,9 @@ def read(path: Path) -> Graph:
             if data.size <= SMALL and data.dtype.kind in "iu":
                 values = tuple(int(value) for value in data.reshape(-1))
         shape = parsed.shape(index)
-        signature = parsed.tensors[index].shapeSignature
-        open_axis = signature is not None and any(int(dim) < 0 for dim in signature)
         return Tensor(
             index, parsed.name(index), parsed.type(index), shape, data is not None, values,
-            bool(zeros), open_axis or any(dim < 0 for dim in shape),
+            bool(zeros), any(dim < 0 for dim in shape),
         )  # fmt: skip
 
     operators = []

@@ -173,6 +173,11 @@ def _resize(operator: Operator) -> str | None:
     return None
 
 
+def _reshape(operator: Operator) -> str | None:
+    shape = operator.input(1)
+    return "its shape is computed" if shape is not None and not shape.constant else None
+
+
 CONV = "must use the same dilation in x and y dimensions"
 NO_FUSED = "no fused activation function"
 RESIZE = "depending on input/output size it may not be mapped, to avoid loss in precision"
@@ -222,7 +227,11 @@ RULES = (
     Rule("RELU"),
     Rule("RELU6"),
     Rule("RELU_N1_TO_1"),
-    Rule("RESHAPE", "certain reshapes of large tensors may not be mapped", unsure=True),
+    Rule(
+        "RESHAPE", "constant shape; certain reshapes of large tensors may not be mapped",
+        "convert the model with batch 1: the compiler refuses a file with computed shapes whole",
+        _reshape, unsure=True,
+    ),
     Rule(
         "RESIZE_BILINEAR", RESIZE, "resize on the processor, after the network", _resize,
         unsure=True,
@@ -250,7 +259,7 @@ RULES = (
     Rule("TANH"),
     Rule("TILE", source=SEEN),
     Rule("TRANSPOSE", since=14),
-    Rule("TRANSPOSE_CONV", since=13, check=None),
+    Rule("TRANSPOSE_CONV", since=13),
 )  # fmt: skip
 BY_KIND = {rule.kind: rule for rule in RULES}
 
@@ -277,6 +286,8 @@ def refuse(operator: Operator) -> Refusal | None:
             return Refusal(
                 f"the shape of '{tensor.name}' is not fixed", "convert the model with batch 1"
             )
+    if rule.check and (reason := rule.check(operator)):
+        return Refusal(reason, rule.remedy or "change the layer")
     for tensor in _activations(operator):
         if tensor.type not in INTEGERS:
             word = "model" if operator.kind in ("QUANTIZE", "DEQUANTIZE") else "whole model"
@@ -289,8 +300,6 @@ def refuse(operator: Operator) -> Refusal | None:
                 f"'{tensor.name}' has more than its 3 innermost axes above 1: {list(tensor.shape)}",
                 "use batch 1 and at most three axes",
             )
-    if rule.check and (reason := rule.check(operator)):
-        return Refusal(reason, rule.remedy or "change the layer")
     return None
 
 
