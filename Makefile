@@ -21,7 +21,7 @@ demo: setup
 
 test: setup lint
 	$(BIN)/edgeflow env sync
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff format --check .
