@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow import validation
-from edgeflow.backends.base import Problem, Request, Run, Simulation, Synthesis, Tolerance
+from edgeflow.backends.base import Limit, Problem, Request, Run, Simulation, Synthesis, Tolerance
 from edgeflow.backends.cortex_m import costs, limits
 from edgeflow.backends.cortex_m.options import Options
 from edgeflow.backends.tflite.backend import BACKEND as TFLITE
@@ -66,6 +66,10 @@ class CortexM:
     def schema(self) -> dict[str, Any]:
         """The options' JSON Schema."""
         return Options.model_json_schema()
+
+    def limits(self) -> list[Limit]:
+        """What there are kernels for."""
+        return limits.table()
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """What the .tflite file cannot hold, and what the target lacks."""

@@ -95,6 +95,11 @@ class _Reader:
             if len(tensors) != 1:
                 self.problems.append(f"the file has {len(tensors)} {word}s (export one)")
             for tensor in tensors:
+                if parsed.shape(tensor.index)[:1] != (1,):
+                    self.problems.append(
+                        f"{word} '{tensor.name}' is {list(parsed.shape(tensor.index))}: expected a "
+                        "batch of 1 (export the model with that)"
+                    )
                 if tensor.index not in self.written:
                     self.problems.append(f"{word} '{tensor.name}' is never written")
                 self.problems += rules_job.tensor_faults(tensor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import sys
 from pathlib import Path
 
@@ -23,7 +24,7 @@ LIMIT = 20
 """Seconds for one file."""
 
 
-def small() -> bytes:
+def small() -> Net:
     """A network with most of the operators, whose structure outweighs its weights."""
     net = Net(8, 8, 2)
     net.conv(4, (2, 2), (2, 2), weights=0.01)
@@ -44,6 +45,51 @@ def small() -> bytes:
     net.op("MEAN", (1, 3), inputs=[net.y, net.const([1, 2])], options="ReducerOptions")
     net.dense(4)
     net.op("SOFTMAX", (1, 4), scale=1 / 256, zero=-128, options="SoftmaxOptions", beta=1.0)
+    return net
+
+
+def twisted(net: Net, random: np.random.Generator) -> bytes:
+    """A well-formed file with one or two of its numbers changed."""
+    numbers = [0, 1, 2, 3, 5, 7, 100, -1, -2, 32768, 1 << 20, 2**31 - 1]
+
+    def number() -> int:
+        return int(random.choice(numbers))
+
+    for _ in range(random.integers(1, 3)):
+        tensor = net.tensors[random.integers(len(net.tensors))]
+        operator = net.operators[random.integers(len(net.operators))]
+        options = operator.builtinOptions
+        what = random.integers(9)
+        if what == 0 and len(tensor.shape):
+            tensor.shape[random.integers(len(tensor.shape))] = number()
+        elif what == 1:
+            tensor.shape = [*tensor.shape, number()] if random.random() < 0.5 else tensor.shape[1:]
+        elif what == 2:
+            tensor.type = int(random.integers(0, 10))
+        elif what == 3:
+            scales = [[], [0.0], [-0.1], [np.nan], [np.inf], [1e-30], [1e30], [0.1, 0.2], [3.0]]
+            tensor.quantization.scale = scales[random.integers(len(scales))]
+        elif what == 4:
+            tensor.quantization.zeroPoint = [int(random.choice([-129, 128, 5, 2**40, 127]))]
+        elif what == 5:
+            data = net.buffers[random.integers(len(net.buffers))]
+            if data.data is not None:
+                data.data = [data.data[:-4], data.data + [1] * 4, data.data[::-1], []][
+                    random.integers(4)
+                ]
+        elif what == 6:
+            index = int(random.integers(-1, len(net.tensors) + 1))
+            operator.inputs[random.integers(len(operator.inputs))] = index
+        elif what == 7:
+            if random.random() < 0.5:
+                operator.outputs = [int(random.integers(0, len(net.tensors)))]
+            else:
+                operator.opcodeIndex = int(random.integers(0, len(net.codes) + 1))
+        elif options is not None:
+            names = [n for n, value in vars(options).items() if isinstance(value, (int, float))]
+            name = names[random.integers(len(names))]
+            given = getattr(options, name)
+            setattr(options, name, bool(number() & 1) if isinstance(given, bool) else number())
     return net.bytes()
 
 
@@ -75,13 +121,17 @@ def read(path: Path, folder: Path) -> int:
 
 
 def main(folder: Path, count: int, real: Path) -> None:
-    """Damage `count` files, the real one every tenth time."""
+    """Damage `count` files: numbers of three in four, bytes of the others."""
     random = np.random.default_rng(20)
-    files = [small(), real.read_bytes()]
+    files = [small().bytes(), real.read_bytes()]
     found: dict[str, int] = {}
     for number in range(count):
         path = folder / f"f{number}.tflite"
-        path.write_bytes(damaged(files[number % 10 == 9], random))
+        try:
+            data = twisted(small(), random) if number % 4 else b""
+        except (struct.error, TypeError, ValueError):  # no such number in a file
+            data = b""
+        path.write_bytes(data or damaged(files[number % 8 == 0], random))
         found[path.stem] = read(path, folder)
     (folder / "fuzz.json").write_text(json.dumps(found))
     about = {

@@ -11,7 +11,7 @@ from tests.backends.cortex_m.conftest import INPUTS, script
 from tests.backends.cortex_m.driver import on_host
 
 REAL = "models/mlperf_tiny/keyword_spotting/trained_models/kws_ref_model.tflite"
-COUNT = 400
+COUNT = 300
 
 
 @pytest.fixture(scope="module")
