@@ -145,11 +145,7 @@ def resolve(network: Network, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def needs_data(network: Network, chosen: Mapping[str, Any]) -> bool:
     """Whether ranges have to be measured for this precision."""
-    if chosen["precision"] != "int8":
-        return False
-    from edgeflow.backends.tflite import plan_job
-
-    return not network.quantized or bool(plan_job.missing(network))
+    return chosen["precision"] == "int8" and not network.quantized
 
 
 BACKEND = OnnxRuntime()

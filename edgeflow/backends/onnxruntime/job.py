@@ -15,9 +15,8 @@ from onnx import TensorProto, helper
 from edgeflow.backends.onnxruntime import quantize_job, rounding_job
 from edgeflow.backends.onnxruntime.graph_job import FIRST, LAST, Graph, to_first, to_last
 from edgeflow.backends.onnxruntime.kinds_job import MAKERS, WEIGHTED, Plain, weighted
-from edgeflow.backends.onnxruntime.run_job import open_session
 from edgeflow.backends.tflite import plan_job
-from edgeflow.errors import DataError, JobError, ModelError
+from edgeflow.errors import DataError
 from edgeflow.frontends.onnx_file_job import inputs_of, numpy_type, read
 from edgeflow.frontends.onnx_graph_job import Translator
 from edgeflow.network import Network
@@ -42,11 +41,10 @@ def convert(
     Result: ``precision``, ``route`` (``copied``, ``converted``, ``calibrated``, ``trained``),
     ``bytes``, ``opset``, ``op_counts``, ``float_operators``, ``inputs``, ``outputs``, and for the
     route ``trained`` ``quantisers`` (how many activations and kernels have the model's own, which
-    ranges had to be measured, which kernels were rounded anew, which biases stayed in float32).
+    kernels were rounded anew, which biases stayed in float32).
 
     Raises:
         DataError: calibration data are missing or do not fit.
-        ModelError: the outputs on the calibration data are not finite.
     """
     folder = inputs["model"]
     network = Network.load(folder / "network.json")
@@ -63,9 +61,7 @@ def convert(
             network, weights, _ = plan_job.fold(network, weights)
         if params["precision"] == "int8" and network.quantized:
             route = "trained"
-            graph, model, ports, extra["quantisers"] = _trained(
-                network, weights, inputs.get("data"), params
-            )
+            graph, model, ports, extra["quantisers"] = _trained(network, weights, params)
         else:
             route = "converted" if params["precision"] == "float32" else "calibrated"
             graph, model, ports = write(network, weights, params)
@@ -121,11 +117,16 @@ def _copied(path: Path, network: Network) -> tuple[bytes, dict[str, Any], dict[s
             for item, name in zip(inputs_of(model), network.inputs, strict=True)
         ],
         "outputs": [
-            _port(item.name, "float32", network[name].output_shape)
+            _port(item.name, "float32", network[name].output_shape, scale=_scale(network, name))
             for item, name in zip(model.graph.output, network.outputs, strict=True)
         ],
     }
     return content, layers, ports
+
+
+def _scale(network: Network, name: str) -> list[float]:
+    quantizer = network[name].quantizer
+    return list(quantizer.scale[:1]) if quantizer is not None and quantizer.scale else []
 
 
 def _single(model: Any) -> None:
@@ -158,7 +159,6 @@ def write(
     params: Mapping[str, Any],
     plan: plan_job.Plan | None = None,
     integers: quantize_job.Integers | None = None,
-    outputs: list[str] | None = None,
 ) -> tuple[Graph, Any, dict[str, Any]]:
     """The graph, its ONNX model and its ports.
 
@@ -168,11 +168,9 @@ def write(
         params: ``precision``, ``opset``, ``input_layout``, ``output_layout``.
         plan: the QDQ nodes of an int8 model; None for float32 (with the Network's roundings).
         integers: how its kernels are stored.
-        outputs: layers whose outputs the model gives (default: the Network's).
     """
     graph = Graph(network, weights, params["opset"])
-    # Ranges are measured without roundings, and what is calibrated is a float model.
-    rounds = plan is None and outputs is None and params["precision"] == "float32"
+    rounds = params["precision"] == "float32"  # what is calibrated is a float model
     given, ports_in = [], []
     for layer in network:
         if layer.kind == "input":
@@ -188,10 +186,9 @@ def write(
         elif rounds and layer.kind != "constant":
             rounding_job.round_output(graph, layer)
     ports_out = []
-    for name in outputs or network.outputs:
+    for name in network.outputs:
         own = plan.activations.get(name) if plan is not None else None
-        layout = None if outputs else params["output_layout"]
-        tensor, permute = _output(graph, network, name, layout)
+        tensor, permute = _output(graph, network, name, params["output_layout"])
         scale = [own.scale] if own else None
         ports_out.append(_port(tensor, "float32", network[name].output_shape, permute, scale))
     made = [(port["name"], port["shape"]) for port in ports_out]
@@ -245,66 +242,19 @@ def _permute(network: Network, rank: int, layout: str | None) -> list[int] | Non
 
 
 def _trained(
-    network: Network, weights: Arrays, data: Path | None, params: Mapping[str, Any]
+    network: Network, weights: Arrays, params: Mapping[str, Any]
 ) -> tuple[Graph, Any, dict[str, Any], dict[str, Any]]:
-    """QDQ with the model's own quantisers; ranges that it has not are measured."""
-    lacking = plan_job.missing(network)
-    ranges: dict[str, tuple[float, float]] = {}
-    if lacking:
-        ranges = _ranges(network, weights, params, lacking, _samples(data, network, params))
-    plan = plan_job.make(network, weights, ranges)
+    """QDQ with the model's own quantisers."""
+    plan = quantize_job.own_plan(network, weights)
     integers = quantize_job.Integers(plan)
     graph, model, ports = write(network, weights, params, plan, integers)
-    _compare(model, plan, integers)
     return graph, model, ports, {
         "activations": len(plan.emitted),
-        "measured": sorted(n for n in plan.emitted if not plan.activations[n].trained),
-        "kernels": len(integers.stored),
-        "rounded_kernels": sorted(n for n in integers.stored if not plan.kernels[n].exact),
+        "kernels": len(integers.kernels),
+        "rounded_kernels": integers.rounded,
         "float_biases": integers.float_biases,
+        "measured": [],
     }  # fmt: skip
-
-
-def _compare(model: Any, plan: plan_job.Plan, integers: quantize_job.Integers) -> None:
-    """Check that every quantiser of the plan is in the file.
-
-    Raises:
-        JobError: one is not.
-    """
-    values = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
-    have = {
-        (float(values[node.input[1]]), int(values[node.input[2]]))
-        for node in model.graph.node
-        if node.op_type == "QuantizeLinear"
-    }
-    lost = [
-        f"layer '{name}'"
-        for name in sorted(plan.emitted)
-        if (float(np.float32(plan.activations[name].scale)), plan.activations[name].zero_point)
-        not in have
-    ]
-    if lost:
-        raise JobError("the file lacks some of the model's quantisers", details=lost[:20])
-    del integers
-
-
-def _ranges(
-    network: Network, weights: Arrays, params: Mapping[str, Any], names: list[str], x: np.ndarray
-) -> dict[str, tuple[float, float]]:
-    """Least and largest value of these layers' outputs over the samples."""
-    plain = {**params, "input_layout": None, "output_layout": None}
-    _, model, ports = write(network, weights, plain, outputs=names)
-    session = open_session(model.SerializeToString(), True)
-    wanted = [port["name"] for port in ports["outputs"]]
-    found: dict[str, tuple[float, float]] = {}
-    for row in x:
-        values = session.run(wanted, {ports["inputs"][0]["name"]: row[None]})
-        for name, value in zip(names, values, strict=True):
-            if not np.isfinite(value).all():
-                raise ModelError("the outputs are not finite", where=f"layer '{name}'")
-            low, high = found.get(name, (0.0, 0.0))
-            found[name] = (min(low, float(value.min())), max(high, float(value.max())))
-    return found
 
 
 def _samples(data: Path | None, network: Network, params: Mapping[str, Any]) -> np.ndarray:
@@ -328,7 +278,7 @@ def _samples(data: Path | None, network: Network, params: Mapping[str, Any]) -> 
 
 
 def _calibrated(model: Any, ports: Mapping[str, Any], x: np.ndarray) -> Any:
-    """ONNX Runtime's own static quantisation: QDQ, int8, per-channel weights, ranges by extremes."""
+    """ONNX Runtime's own static quantisation: QDQ int8, per-channel weights, ranges by extremes."""
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,

@@ -1,19 +1,38 @@
 """int8 as QuantizeLinear and DequantizeLinear nodes with the model's own trained scales.
 
-Which tensors are rounded, and how, is `edgeflow.backends.tflite.plan_job`'s plan: the same for both
-runtimes, so that their files compute the same.
+The scales are those of `edgeflow.backends.tflite.plan_job`; but where TFLite needs a range for
+every tensor, and measures those that the model does not round, this file leaves them in float32.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from edgeflow.backends.onnxruntime import rounding_job
 from edgeflow.backends.onnxruntime.graph_job import Array, Graph
-from edgeflow.backends.onnxruntime.kinds_job import WEIGHTED
-from edgeflow.backends.tflite.plan_job import PASSIVE, Affine, Plan
-from edgeflow.network import Layer
+from edgeflow.backends.tflite.plan_job import PASSIVE, Affine, Plan, given, make
+from edgeflow.network import Layer, Network
+
+
+def own_plan(network: Network, weights: Mapping[str, Array]) -> Plan:
+    """The plan with the model's own quantisers alone: nothing is measured or prescribed.
+
+    ``activations`` has every layer whose values lie on such a quantiser's grid.
+    """
+    plan = make(network, weights, {})
+    held: dict[str, Affine] = {}
+    emitted = set()
+    for layer in network:
+        if given(network, layer) is not None:
+            held[layer.name] = plan.activations[layer.name]
+            if layer.name in plan.emitted:
+                emitted.add(layer.name)
+        elif layer.kind in PASSIVE and layer.quantizer is None and layer.inputs[0] in held:
+            held[layer.name] = held[layer.inputs[0]]
+    return Plan(held, frozenset(emitted), plan.kernels)
 
 
 class Integers:
@@ -21,7 +40,8 @@ class Integers:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.stored: dict[str, int] = {}  # layer -> its kernel's number of scales
+        self.kernels: list[str] = []
+        self.rounded: list[str] = []  # layers whose kernels are not as trained
         self.float_biases: list[str] = []
 
     def kernel(self, graph: Graph, layer: Layer, values: Array, axis: int) -> str:
@@ -30,8 +50,11 @@ class Integers:
         shape = [1] * values.ndim
         if len(scales) > 1:
             shape[axis] = -1
-        q = np.clip(np.round(values.astype(np.float64) / scales.reshape(shape)), -127, 127)
-        self.stored[layer.name] = len(scales)
+        real = values.astype(np.float64) / scales.reshape(shape)
+        q = np.clip(np.round(real), -128, 127)
+        self.kernels.append(layer.name)
+        if np.abs(real - q).max(initial=0) > 1e-2:
+            self.rounded.append(layer.name)
         return _stored(graph, q, np.int8, scales, axis, f"{layer.name}.kernel")
 
     def bias(self, graph: Graph, layer: Layer, values: Array) -> str:
@@ -44,7 +67,7 @@ class Integers:
         if source is not None:
             both = (np.float32(source.scale) * scales).astype(np.float32)
             q = np.round(values.astype(np.float64) / both.astype(np.float64))
-            if np.abs(q).max(initial=0) < 2**31 and (both > 0).all():
+            if (both > 0).all() and np.abs(q).max(initial=0) < 2**31:
                 return _stored(graph, q, np.int32, both, 0, f"{layer.name}.bias")
         self.float_biases.append(layer.name)
         return graph.constant(values, f"{layer.name}.bias")
@@ -62,15 +85,18 @@ def _stored(
 
 
 def round_output(graph: Graph, layer: Layer, plan: Plan) -> None:
-    """Quantise and dequantise a layer's output where the plan says so."""
+    """Quantise and dequantise a layer's output where the model does.
+
+    A quantiser that int8 does not hold (more than 8 bits, or other bits for each element) stays in
+    float32 nodes.
+    """
     if layer.name not in plan.emitted:
+        if layer.quantizer is not None and layer.name not in plan.activations:
+            rounding_job.round_output(graph, layer)
         return
     own = plan.activations[layer.name]
-    before = plan.activations.get(layer.inputs[0]) if layer.inputs else None
     layout = graph.layout(layer.name)
     value = graph.get(layer.name, layout)
-    if layer.kind in PASSIVE and before is not None and before != own:
-        value = _pair(graph, value, before, f"{layer.name}.as_before")
     if own.floor is not None:
         low = graph.constant(own.floor, f"{layer.name}.floor")
         value = graph.node("Max", [value, low], f"{layer.name}.floored")
@@ -84,32 +110,51 @@ def _pair(graph: Graph, value: str, affine: Affine, hint: str) -> str:
     return graph.node("DequantizeLinear", [q, scale, zero], f"{hint}.dq")
 
 
-def float_operators(model: Any) -> list[str]:
-    """Operators that compute on floats that were not dequantised: those no int8 kernel takes.
+MOVING = frozenset("Reshape Transpose Flatten Squeeze Slice MaxPool Pad Concat Max".split())
+"""Operators that move or choose values."""
+BEFORE = frozenset(["Relu", "Clip"])
+"""Operators that vanish into the QuantizeLinear after them, or the kernel before them."""
+ALONE = frozenset(["Gemm", "MatMul"])
+"""Operators whose integer kernels may give floats."""
+RECURRENT = frozenset(["LSTM", "GRU", "RNN"])
 
-    Moving values (reshape, transpose, pool …) is not computing. A node counts where one of its
-    floating inputs does not come from a DequantizeLinear (through such moves).
+
+def float_operators(model: Any) -> list[str]:
+    """Operators that ONNX Runtime computes on floats: ``operator (tensor)``.
+
+    Its integer kernels need a DequantizeLinear before every input and a QuantizeLinear after the
+    output, through what only moves values.
     """
-    made = {name: node for node in model.graph.node for name in node.output}
+    makers = {name: node for node in model.graph.node for name in node.output}
+    readers: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
     held = {tensor.name for tensor in model.graph.initializer}
-    moving = frozenset("Reshape Transpose Flatten Squeeze Slice MaxPool Pad Concat Max".split())
 
     def integral(name: str) -> bool:
-        node = made.get(name)
-        while node is not None and node.op_type in moving:
-            node = made.get(node.input[0])
+        node = makers.get(name)
+        while node is not None and node.op_type in MOVING:
+            node = makers.get(node.input[0])
         return node is not None and node.op_type == "DequantizeLinear"
+
+    def rounded(name: str) -> bool:
+        after = readers.get(name, [])
+        return bool(after) and all(
+            node.op_type == "QuantizeLinear"
+            or (node.op_type in BEFORE | MOVING and rounded(node.output[0]))
+            for node in after
+        )
 
     found = []
     for node in model.graph.node:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear") or node.op_type in moving:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear", "Identity") or (
+            node.op_type in MOVING | BEFORE
+        ):
             continue
         live = [name for name in node.input[:2] if name and name not in held]
-        if node.op_type in RECURRENT or any(not integral(name) for name in live):
-            found.append(f"{node.op_type} ({node.output[0] or node.name})")
+        whole = all(integral(name) for name in live)
+        ends = node.op_type in ALONE or rounded(node.output[0])
+        if node.op_type in RECURRENT or not whole or not ends:
+            found.append(f"{node.op_type} ({next(name for name in node.output if name)})")
     return found
-
-
-RECURRENT = frozenset(["LSTM", "GRU", "RNN"])
-
-__all__ = ["WEIGHTED", "Integers", "float_operators", "round_output"]
