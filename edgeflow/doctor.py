@@ -27,12 +27,7 @@ TOOLS: Final = (
     ("vivado_hls", "-version", False, "HLS synthesis: AMD Vivado HLS up to 2020.1"),
     ("vivado", "-version", False, "logic synthesis and bitstreams: AMD Vivado"),
     ("edgetpu_compiler", "--version", False, "Coral Edge TPU: install Google's compiler"),
-    (
-        "arm-none-eabi-gcc",
-        "--version",
-        False,
-        "firmware for Cortex-M: apt install gcc-arm-none-eabi libnewlib-arm-none-eabi",
-    ),
+    ("arm-none-eabi-gcc", "--version", False, "Cortex-M firmware: apt install gcc-arm-none-eabi"),
     ("qemu-system-arm", "--version", False, "runs that firmware: apt install qemu-system-arm"),
     ("verilator", "--version", False, "RTL simulation: toolchain 'rtl' brings one"),
     ("ssh", "-V", False, "keys for `edgeflow deploy`: apt install openssh-client"),
