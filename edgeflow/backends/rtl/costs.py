@@ -16,8 +16,6 @@ UNITS: Final = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram_18k": "BRAM_18K"}
 
 GRAPH_FACTOR: Final = 1.35
 """da4ml's count against yosys' LUTs: within 14 % on six-input LUTs (five designs); more on four."""
-PREDICTED_FACTOR: Final = 2.0
-"""A count from the Network alone (`rules.predict`)."""
 FOUR_INPUTS: Final = ("ice40", "ecp5", "gowin")
 FOUR_INPUT_FACTOR: Final = 1.4
 """LUTs of four inputs per adder bit of da4ml's: 3,055 of 2,173 on iCE40 (models/digits, the tiny
@@ -40,7 +38,7 @@ def estimates(
         network.totals.weight_bytes, "B", "model", "the weights, which lie in the logic"
     )
     synthesis = (result or {}).get("synthesis") or {}
-    found |= resources(network, target, result, synthesis)
+    found |= resources(network, target, options, result, synthesis)
     found |= speed(network, target, options, result, synthesis)
     clock = found["clock"].value
     toggles = synthesis.get("toggles")
@@ -59,6 +57,7 @@ def estimates(
 def resources(
     network: Network,
     target: Target,
+    options: Mapping[str, Any],
     result: Mapping[str, Any] | None,
     synthesis: Mapping[str, Any],
 ) -> dict[str, Estimate]:
@@ -71,10 +70,13 @@ def resources(
             for name, unit in UNITS.items()
         }
     cost = (result or {}).get("cost")
+    if cost is None and rules.style(network, target, options) == "stream":
+        reason = "known once it is compiled: its multipliers are shared as the target allows"
+        return {name: unknown(unit, reason) for name, unit in UNITS.items()}
     if cost is None:
         source = "predicted from shapes, bits and sparsity (rules.predict)"
         lut = rules.predict(network)["lut"]
-        found = {"lut": Estimate.within(lut, PREDICTED_FACTOR, "LUT", "model", source)}
+        found = {"lut": Estimate.within(lut, rules.PREDICTED_FACTOR, "LUT", "model", source)}
         for name in ("ff", "bram_18k"):
             found[name] = unknown(UNITS[name], "known once it is compiled")
         found["dsp"] = Estimate.exact(0, "DSP", "model", "constants are multiplied by adders")

@@ -66,6 +66,21 @@ def test_too_large_to_unroll_says_how_much_and_offers_stream() -> None:
     assert "style: stream" in problem
 
 
+def test_what_cannot_fit_the_target_is_told_before_anything_is_built() -> None:
+    network = chain(start(200), dense("wide", "x", 200, 100))
+    board = load("icebreaker")
+    (problem,) = BACKEND.check(network, board, BACKEND.options({"style": "pipelined"}, "test"))
+    assert re.search(r"about [\d,]+ LUTs of adders .*'icebreaker' has 5,280", problem.message)
+    assert "style: stream" in problem.remedy
+    for given in ({"style": "pipelined", "build": "rtl"}, {}, {"style": "stream"}):
+        assert BACKEND.check(network, board, BACKEND.options(given, "test")) == []
+    assert rules.style(network, board, BACKEND.options({}, "test")) == "stream"
+    wished = BACKEND.options({"latency_cycles": 3}, "test")
+    assert rules.style(network, board, wished) == "pipelined"
+    figures = BACKEND.estimate(network, board, BACKEND.options({}, "test"))
+    assert figures["lut"].value is None
+
+
 def test_a_final_softmax_is_the_hosts() -> None:
     network = chain(start(), dense("fc", "x", 4, 3), Layer("s", "softmax", ("fc",), ((3,),), (3,)))
     assert found(network) == []
