@@ -97,6 +97,8 @@ def load(
         "labelled": "y_train" in arrays,
         "asked": params.get("task") is not None,
     }
+    if "file" in inputs and classes and (names := _class_names(inputs["file"], classes)):
+        meta["class_names"] = names
     np.savez_compressed(output / "data.npz", **arrays)
     (output / "data.json").write_text(json.dumps(meta, indent=1) + "\n")
     progress(1, 1, f"{meta['train']} samples to train with, {meta['test']} to test with")
@@ -203,6 +205,17 @@ def _read(path: Path, roles: Mapping[str, str]) -> dict[str, Any]:
                 remedy="save plain numeric arrays with numpy.savez",
             ) from None
         raise DataError(f"expected an .npz file of arrays: {error}", where=where) from None
+
+
+def _class_names(path: Path, classes: int) -> list[str] | None:
+    """The array ``class_names`` of the file, where it names each class."""
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as stored:
+        if "class_names" not in stored.files or stored["class_names"].dtype.kind != "U":
+            return None
+        names = [str(name) for name in stored["class_names"].ravel()]
+    return names if len(names) == classes else None
 
 
 def _guess(names: Sequence[str], where: str) -> dict[str, str]:

@@ -430,6 +430,7 @@ def _further(
         if job is not None:
             finished = run(job)
             result["ahead"] = dict(finished.result) | {"folder": str(finished.path)}
+            notes.extend(finished.result.get("notes", ()))
 
     def synthesise() -> None:
         nonlocal synthesis

@@ -77,6 +77,12 @@ def test_one_hot_labels_and_given_split(tmp_path: Path) -> None:
     assert data["y_train"].tolist() == labels().tolist()
 
 
+def test_class_names_are_kept_where_there_is_one_for_each_class(tmp_path: Path) -> None:
+    given = {"x": images(), "y": labels(), "class_names": np.array(["a", "b", "c", "ü"])}
+    assert load(tmp_path, given)[0]["class_names"] == ["a", "b", "c", "ü"]
+    assert "class_names" not in load(tmp_path, {**given, "class_names": np.array(["a"])})[0]
+
+
 def test_named_arrays_without_training_data(tmp_path: Path) -> None:
     meta, data = load(
         tmp_path, {"x": images(), "y": labels()}, arrays={"x_test": "x", "y_test": "y"}

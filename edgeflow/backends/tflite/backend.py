@@ -41,8 +41,10 @@ class TFLite:
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """Everything that stands in the way; an empty list where nothing does."""
         chosen = resolve(network, target, options)
+        wrong = _wrong_labels(network, chosen["labels"])
         if network.source.get("format") == "tflite" and not _convertible(network, chosen):
-            return support.custom(network) + support.memory(network, target, chosen["precision"])
+            kept = support.memory(network, target, chosen["precision"])
+            return support.custom(network) + kept + wrong
         found = support.problems(network, target, chosen["precision"])
         for way in ("input_type", "output_type"):
             allowed = _types(chosen["precision"])
@@ -53,7 +55,7 @@ class TFLite:
                         f"choose {' or '.join(allowed)}",
                     )
                 )  # fmt: skip
-        return found
+        return found + wrong
 
     def limits(self) -> list[Limit]:
         """What TFLite's operators take."""
@@ -71,6 +73,7 @@ class TFLite:
         """
         network = request.model.network
         chosen = resolve(network, request.target, request.options)
+        chosen["labels"] = chosen["labels"] or _class_names(request)
         inputs = {"model": request.model.path}
         if needs_data(network, chosen):
             if request.data is None:
@@ -137,8 +140,10 @@ class TFLite:
         return costs.estimate(network, target, precision, compiled, result)
 
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
-        """The file."""
-        return {"tflite": compiled / "model.tflite"}
+        """The file, what it holds (operators, tensors), and its class names where there are any."""
+        found = {"tflite": compiled / "model.tflite", "operators": compiled / "model.json"}
+        labels = compiled / "labels.txt"
+        return {**found, "labels": labels} if labels.is_file() else found
 
 
 def resolve(network: Network, target: Target, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,7 +168,32 @@ def resolve(network: Network, target: Target, options: Mapping[str, Any]) -> dic
         "input_type_given": bool(options.get("input_type")),
         "output_type_given": bool(options.get("output_type")),
         "calibration_samples": options.get("calibration_samples") or SAMPLES,
+        "labels": options.get("labels"),
+        "metadata": options.get("metadata"),
     }
+
+
+def _wrong_labels(network: Network, labels: list[str] | None) -> list[Problem]:
+    classes = network[network.outputs[0]].output_size
+    if not labels or len(labels) == classes:
+        return []
+    return [
+        Problem(
+            None, f"the option labels has {len(labels)} names, the model has {classes} outputs",
+            "give one name for each class, in their order",
+        )
+    ]  # fmt: skip
+
+
+def _class_names(request: Request) -> list[str] | None:
+    """The dataset's class names, where it has as many as the model has outputs."""
+    path = request.data / "data.json" if request.data is not None else None
+    if path is None or not path.is_file():
+        return None
+    names = json.loads(path.read_text()).get("class_names") or ()
+    network = request.model.network
+    fits = len(names) == network[network.outputs[0]].output_size
+    return [str(name) for name in names] if names and fits else None
 
 
 def _spread(golden: Path) -> float:

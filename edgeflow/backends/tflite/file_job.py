@@ -5,14 +5,19 @@ Read from the flatbuffer with the schema that LiteRT ships; runs in the ``keras`
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgeflow.errors import ModelError
 
 BORDER = frozenset(["QUANTIZE", "DEQUANTIZE"])
+SIGNATURE = "serving_default"
+METADATA = "edgeflow"
+"""Name of the metadata buffer, which holds JSON."""
+ALIGNMENT = 16
 
 
 def describe(content: bytes, where: str = "model.tflite") -> dict[str, Any]:
@@ -125,7 +130,6 @@ def precision_of(info: dict[str, Any]) -> str:
 
 def with_outputs(content: bytes, tensors: Iterable[int]) -> bytes:
     """The same file with further outputs, which a runtime then neither drops nor overwrites."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -133,7 +137,82 @@ def with_outputs(content: bytes, tensors: Iterable[int]) -> bytes:
     kept = [int(i) for i in graph.outputs]
     inputs = [int(i) for i in graph.inputs]
     graph.outputs = kept + sorted(set(tensors) - set(kept) - set(inputs))
-    builder = flatbuffers.Builder(len(content) + 1024)
+    model.signatureDefs = None  # it names the outputs that were there before
+    return pack(model, len(content))
+
+
+def with_metadata(
+    content: bytes, inputs: Sequence[str], outputs: Sequence[str], about: Mapping[str, Any]
+) -> bytes:
+    """The same file with the signature ``serving_default`` and a metadata buffer.
+
+    ``inputs`` and ``outputs`` are the signature's names, in the file's order. ``about`` is stored
+    as JSON under the metadata name `METADATA`. Weights, operators and tensors stay as they are.
+    """
+    import numpy as np
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    graph = model.subgraphs[0]
+    signature = schema.SignatureDefT()
+    signature.signatureKey = SIGNATURE
+    signature.subgraphIndex = 0
+    signature.inputs = _maps(inputs, graph.inputs)
+    signature.outputs = _maps(outputs, graph.outputs)
+    model.signatureDefs = [signature]
+    text = json.dumps(about, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(text.encode(), np.uint8)
+    model.buffers.append(buffer)
+    entry = schema.MetadataT()
+    entry.name = METADATA
+    entry.buffer = len(model.buffers) - 1
+    model.metadata = [m for m in model.metadata or () if m.name != METADATA.encode()] + [entry]
+    return pack(model, len(content))
+
+
+def _maps(names: Sequence[str], tensors: Iterable[int]) -> list[Any]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    found = []
+    for name, index in zip(names, tensors, strict=True):
+        item = schema.TensorMapT()
+        item.name, item.tensorIndex = name, int(index)
+        found.append(item)
+    return found
+
+
+def metadata_of(content: bytes) -> dict[str, Any] | None:
+    """What `with_metadata` stored; None where the file has none."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for entry in model.metadata or ():
+        if entry.name == METADATA.encode():
+            found: dict[str, Any] = json.loads(bytes(model.buffers[entry.buffer].data))
+            return found
+    return None
+
+
+def pack(model: Any, size: int) -> bytes:
+    """The file of a `ModelT`; ``size`` is about how many bytes it takes.
+
+    Buffers start at multiples of 16 bytes, as TFLite's schema demands and the generated Python
+    does not do: kernels read weights where they lie.
+    """
+    import flatbuffers
+
+    class Aligned(flatbuffers.Builder):  # type: ignore[misc, unused-ignore]
+        def CreateNumpyVector(self, x: Any) -> int:
+            if x.dtype.itemsize != 1:
+                return int(super().CreateNumpyVector(x))
+            self.StartVector(1, x.size, ALIGNMENT)
+            self.head = self.Head() - x.size
+            self.Bytes[self.head : self.head + x.size] = x.tobytes()
+            self.vectorNumElems = x.size
+            return int(self.EndVector())
+
+    builder = Aligned(size + 4096)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
 

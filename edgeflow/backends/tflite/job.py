@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeflow import __version__
 from edgeflow.backends.tflite import emit_job, file_job, plan_job
 from edgeflow.errors import DataError, JobError, ModelError, UnsupportedError
 from edgeflow.frontends import keras_build_job
@@ -29,7 +30,9 @@ def convert(
     in the file).
 
     ``inputs``: ``model`` (a Model's folder), maybe ``data`` (``data.npz``).
-    ``params``: ``precision``, ``input_type``, ``output_type``, ``calibration_samples``.
+    ``params``: ``precision``, ``input_type``, ``output_type``, ``calibration_samples``, maybe
+    ``labels`` (class names) and ``metadata`` (whether to write signature and metadata; None: into
+    every file but one that is copied, which stays as it is to the byte).
 
     Result: ``precision``, ``route`` (``copied``, ``converted``, ``calibrated``, ``trained``),
     ``bytes``, ``op_counts``, ``float_operators``, ``inputs``, ``outputs`` (type, shape, scale,
@@ -64,6 +67,13 @@ def convert(
         samples = _samples(inputs.get("data"), network, params) if calibrated else None
         content = _plain(network, weights, params, samples, rounding)
         info, route = file_job.describe(content), "calibrated" if calibrated else "converted"
+    labels = params.get("labels")
+    if labels:
+        (output / "labels.txt").write_text("\n".join(labels) + "\n")
+    keep = params.get("metadata")
+    if keep or (keep is None and route != "copied"):
+        content = _signed(content, info, network, params, route, labels)
+        info = file_job.describe(content)
     (output / "model.tflite").write_bytes(content)
     layers = _layers(network, info, named=route == "copied")
     if route == "converted":
@@ -82,6 +92,8 @@ def convert(
         "float_operators": [info["operators"][i]["op"] for i in info["float_operators"]],
         "inputs": [_port(info, i) for i in info["inputs"]],
         "outputs": [_port(info, i) for i in info["outputs"]],
+        "labels": labels,
+        "notes": [_table(info)],
         **extra,
     }
     (output / "model.json").write_text(
@@ -90,6 +102,54 @@ def convert(
         )
     )
     return facts
+
+
+def _table(info: dict[str, Any]) -> str:
+    """The operators and the size in one line."""
+    many = ", ".join(f"{name} {count}" for name, count in info["op_counts"].items())
+    floats = len(info["float_operators"])
+    return (
+        f"{info['bytes']:,} bytes, {len(info['operators'])} operators ({many}), {floats} on floats"
+    )
+
+
+def _signed(
+    content: bytes,
+    info: dict[str, Any],
+    network: Network,
+    params: Mapping[str, Any],
+    route: str,
+    labels: list[str] | None,
+) -> bytes:
+    """The file with its signature, whose names are the model's own, and with what it is."""
+    names = emit_job.scopes(network)
+    ports = {
+        side: [names.get(name, name) for name in wanted]
+        for side, wanted in (("inputs", network.inputs), ("outputs", network.outputs))
+    }
+    for side, named in ports.items():
+        if len(named) != len(info[side]):
+            ports[side] = [f"{side[:-1]}_{index}" for index in range(len(info[side]))]
+    about = {
+        "format": "edgeflow.tflite/1",
+        "edgeflow": __version__,
+        "model": network.name,
+        "source": {
+            key: network.source[key] for key in ("format", "sha256") if key in network.source
+        },
+        "precision": params["precision"],
+        "route": route,
+        **{
+            side: [
+                {**_port(info, index), "name": name}
+                for name, index in zip(ports[side], info[side], strict=True)
+            ]
+            for side in ("inputs", "outputs")
+        },
+        "real_value": "scale * (stored - zero_point); a float tensor takes the model's own values",
+        "labels": labels,
+    }
+    return file_job.with_metadata(content, ports["inputs"], ports["outputs"], about)
 
 
 def _port(info: dict[str, Any], index: int) -> dict[str, Any]:

@@ -28,3 +28,13 @@ class Options(BaseModel):
     calibration_samples: int = Field(
         SAMPLES, ge=1, description="train inputs that ranges are measured on"
     )
+    labels: list[str] | None = Field(
+        None,
+        description="class names in their order, for labels.txt and the file's metadata; default: "
+        "the dataset's, where it has them",
+    )
+    metadata: bool | None = Field(
+        None,
+        description="write the signature and edgeflow's metadata; default: into every file but a "
+        ".tflite that is taken over as it is",
+    )

@@ -141,12 +141,13 @@ def tolerance(network: Network, options: Mapping[str, Any], scale: float) -> Tol
     quantised = any(layer.quantizer and layer.quantizer.bits < 16 for layer in network)
     scale = scale or 1.0
     if network.source.get("format") == "tflite" and network.quantized:
-        # Seen: 1 level in 0.1 % of the first layer's outputs, up to 7 levels at ResNet8's end.
+        # Seen: 1 level in 0.1 % of the first layer's outputs, up to 7 levels at ResNet8's end; as
+        # many in integers, whose sums are exact: what differs is how each layer rescales them.
         return Tolerance(
             0.3 * scale,
             0.9,
             "TFLite computes in integers with its own fixed-point rounding (or rounds activations "
-            "on the fly); the graph rounds float32 sums to the same levels",
+            "on the fly); the graph rescales sums in float32 to the same levels",
         )
     if options["precision"] == "bfloat16":
         return Tolerance(

@@ -63,3 +63,37 @@ def test_an_unknown_topology_is_one_clear_error(runner, libtpu, exported):
     wrong = replace(job, params={**job.params, "topology": "v5e:77x77"})
     with pytest.raises(JobError, match="libtpu cannot compile for TPU v5e"):
         runner.run(wrong)
+
+
+def test_int8_is_held_against_bfloat16(runner, libtpu, tmp_path):
+    from dataclasses import replace
+
+    from edgeflow.network import Quantizer
+
+    network, arrays = networks.small(Quantizer("fixed", 6, False, 3))
+    layers = tuple(
+        replace(layer, quantizer=Quantizer("fixed", 8, True, 2))
+        if layer.name in ("image", "pool")
+        else layer
+        for layer in network
+    )
+    network = network.with_layers(
+        tuple(
+            replace(x, weights={k: replace(w, bits=8) for k, w in x.weights.items()})
+            for x in layers
+        )
+    )
+    arrays = {name: array.clip(-7.5, 7.5) for name, array in arrays.items()}
+    model = networks.save(tmp_path / "model", network, arrays)
+    options = BACKEND.options({"precision": "int8", "batch": 2}, "here")
+    request = Request(model, networks.tpu("7x"), options)
+    compiled = runner.run(BACKEND.compile(request)).path
+    found = runner.run(BACKEND.ahead(request, compiled)).result
+    assert found["precision"] == "int8"
+    assert found["compared"]["precision"] == "bfloat16"
+    assert found["compared"]["cycles"] > 0
+    assert found["cycles"] != found["compared"]["cycles"]
+    (note,) = found["notes"]
+    assert note.startswith("TPU 7x, by libtpu ")
+    assert f"{found['cycles']:,} against {found['compared']['cycles']:,} estimated cycles" in note
+    assert ("gains nothing" in note) == (found["compared"]["cycles"] < 1.05 * found["cycles"])

@@ -34,12 +34,13 @@ def test_options_have_defaults():
 
 def test_wrong_options_are_said_at_once():
     with pytest.raises(RecipeError) as caught:
-        BACKEND.options({"precison": "float32", "batch": 0, "precision": "int8"}, "recipe.yaml:7")
+        BACKEND.options({"precison": "float32", "batch": 0, "precision": "int4"}, "recipe.yaml:7")
     text = str(caught.value)
     assert "recipe.yaml:7" in text
     assert "did you mean 'precision'" in text
     assert "'batch': input should be greater than or equal to 1, found 0" in text
-    assert "'precision': input should be 'float32' or 'bfloat16', found 'int8'" in text
+    assert "'precision': input should be 'float32', 'bfloat16' or 'int8'" in text
+    assert "found 'int4'" in text
 
 
 @pytest.mark.parametrize("batch", [True, "4", 1.5, -1])
