@@ -134,6 +134,8 @@ class Backend(Protocol):
         ``ahead(request, compiled) -> Job | None``: a further compiler; its job's result is in
             `estimate`'s ``result["ahead"]``.
         ``limits() -> list[Limit]``: what it takes, made from the tables that `check` walks.
+        ``remarks(network, target, options) -> list[str]``: what `edgeflow check` says beside the
+            problems: what works, and not as one may expect.
         ``check_tools(name, target, options) -> None``: whether the vendor's tools are there,
             before any work of a run with ``--synthesise``; raises ToolError. ``name`` is the
             request's.

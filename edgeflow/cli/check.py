@@ -56,14 +56,20 @@ def check(
     for aim, compiler, options in chosen:
         problems = compiler.check(network, aim, options)
         failed = failed or bool(problems)
+        remarks: list[str] = []
+        if hasattr(compiler, "remarks"):
+            remarks = compiler.remarks(network, aim, options)
         if json:
             listed = [asdict(problem) for problem in problems]
-            record.append({"target": aim.name, "backend": compiler.name, "problems": listed})
+            entry = {"target": aim.name, "backend": compiler.name, "problems": listed}
+            record.append(entry | {"remarks": remarks})
             continue
         verdict = f"{len(problems)} problem{'s'[: len(problems) != 1]}" if problems else "works"
         print(f"{aim.name} ({compiler.name}): {verdict}")
         for problem in problems:
             print(f"  - {problem}")
+        for remark in remarks:
+            print(f"  note: {remark}")
     if json:
         import json as json_module
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow import validation
-from edgeflow.backends.base import Problem, Request, Simulation
+from edgeflow.backends.base import Limit, Problem, Request, Simulation
 from edgeflow.backends.edge_tpu import costs
+from edgeflow.backends.edge_tpu import rules_job as rules
 from edgeflow.backends.edge_tpu.options import Options
+from edgeflow.backends.tflite import operators
 from edgeflow.backends.tflite.backend import BACKEND as TFLITE
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
@@ -43,6 +45,38 @@ class EdgeTPU:
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """What the .tflite file cannot hold; which operators map is said once it is there."""
         return TFLITE.check(network, target, _file_options(network, options))
+
+    def remarks(
+        self,
+        network: Network,
+        target: Target,  # noqa: ARG002 - of the contract
+        options: Mapping[str, Any],  # noqa: ARG002
+    ) -> list[str]:
+        """Where the graph is cut, as far as the layers' kinds say."""
+        for layer, operator in operators.of(network):
+            if operator not in rules.BY_KIND:
+                return [
+                    f"{operator} ({layer}) does not map: it and what follows from it run on the "
+                    "processor (the graph is cut once)"
+                ]
+        return []
+
+    def limits(self) -> list[Limit]:
+        """Google's table of operators."""
+        always = tuple(rule.kind for rule in rules.RULES if not rule.condition)
+        found = [Limit(always, "taken")]
+        found += [
+            Limit((rule.kind,), rule.condition, rule.remedy)
+            for rule in rules.RULES
+            if rule.condition
+        ]
+        return [
+            *found,
+            Limit((), "int8 or uint8 tensors of fixed shape, at most the 3 innermost axes above 1",
+                  "quantise the model to int8, with batch 1"),
+            Limit((), "any other operator, and what follows from it, runs on the processor: the "
+                  "graph is cut once", "move it behind the layers that map"),
+        ]  # fmt: skip
 
     def needs_data(self, network: Network, target: Target, options: Mapping[str, Any]) -> bool:
         """Whether the compilation measures ranges on data."""

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow import validation
-from edgeflow.backends.base import Problem, Request, Simulation
-from edgeflow.backends.ethos_u import costs
+from edgeflow.backends.base import Limit, Problem, Request, Simulation
+from edgeflow.backends.ethos_u import costs, operators
 from edgeflow.backends.ethos_u.options import Options
 from edgeflow.backends.tflite.backend import BACKEND as TFLITE
 from edgeflow.estimate.quantity import Estimate
@@ -49,6 +49,15 @@ class EthosU:
                 )
             )  # fmt: skip
         return found
+
+    def remarks(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[str]:
+        """Which layers run on the processor beside the NPU, as far as their kind says."""
+        accelerator = options.get("accelerator") or target.settings.get("accelerator")
+        return operators.remarks(network, str(accelerator)) if accelerator else []
+
+    def limits(self) -> list[Limit]:
+        """What Vela can place on the NPU."""
+        return operators.limits()
 
     def needs_data(self, network: Network, target: Target, options: Mapping[str, Any]) -> bool:
         """Whether the compilation measures ranges on data."""

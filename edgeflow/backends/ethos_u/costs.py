@@ -20,7 +20,8 @@ def estimate(
     """The .tflite file's figures with Vela's cycles, latency and memory.
 
     ``sram`` and ``flash`` in bytes; ``dram_traffic`` … in bytes per inference where the memory is
-    used at all.
+    used at all, ``dram_bandwidth`` … in bytes per second; ``throughput`` in inferences per second;
+    ``model_size`` is the compiled file's.
     """
     if not result or "cycles" not in result:
         reason = "only the NPU's compiler can say: compile the model"
@@ -32,6 +33,7 @@ def estimate(
     cycles = result["cycles"]["total"]
     found["latency_cycles"] = Estimate.exact(cycles, "cycles", "model", source)
     found["npu_cycles"] = Estimate.exact(result["cycles"]["npu"], "cycles", "model", source)
+    found["model_size"] = Estimate.exact(result["file_bytes"], "B", "synthesised", source)
     seconds = cycles / result["clock_hz"]
     on_cpu = len(result["cpu_operators"])
     if on_cpu:
@@ -47,6 +49,10 @@ def estimate(
             seconds, seconds / SPREAD, seconds * SPREAD, "s", "model",
             f"{source}; the compiler's own estimate, its band assumed ({SPREAD}x)",
         )  # fmt: skip
+        found["throughput"] = Estimate(
+            1 / seconds, 1 / (seconds * SPREAD), SPREAD / seconds, "1/s", "model",
+            f"{source}; one inference after the other",
+        )  # fmt: skip
     memory, traffic = result["memory"], result["traffic"]
     found["sram"] = Estimate.exact(memory["sram"], "B", "model", source)
     flash = memory["on_chip_flash"] + memory["off_chip_flash"]
@@ -55,4 +61,10 @@ def estimate(
     for name, size in traffic.items():
         if size:
             found[f"{name}_traffic"] = Estimate.exact(size, "B", "model", source)
+            if not on_cpu:
+                rate = size / seconds
+                found[f"{name}_bandwidth"] = Estimate(
+                    rate, rate / SPREAD, rate * SPREAD, "B/s", "model",
+                    f"{source}; traffic over latency",
+                )  # fmt: skip
     return found | energy.board_energy(target, found["latency"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow.errors import JobError, UnsupportedError
+from edgeflow.frontends.tflite_file_job import Parsed
 
 WARNING = re.compile(
     r"^Warning \(supported operators\) operator: (?P<kind>\S+?), ofm: '(?P<name>.*)'$"
@@ -22,6 +23,9 @@ WARNING = re.compile(
 PLACED = re.compile(r"^\s+(?P<where>CPU|NPU): (?P<kind>[^=]+?) = (?P<name>.*) \(outputs ")
 MEMORIES = ("sram", "dram", "on_chip_flash", "off_chip_flash")
 KIB = 1024
+MOST_NOTES = 10
+SPLIT = "_act"
+"""Vela's suffix of an operator's output before the activation that it takes apart."""
 
 
 def compile(
@@ -37,8 +41,9 @@ def compile(
 
     Result: ``cycles`` (``npu``, each memory, ``total``), ``clock_hz``, ``memory`` and
     ``traffic`` (bytes by memory; traffic an inference), ``macs``, ``weights``, ``encoded_weights``
-    (bytes), ``npu_operators``, ``cpu_operators`` (list of ``kind``, ``name``, ``reason``),
-    ``operators`` (Vela's table by operator), ``version``.
+    (bytes), ``npu_operators`` (of the file; ``npu_operations`` is what Vela makes of them),
+    ``cpu_operators`` (list of ``kind``, ``name``, ``reason``),
+    ``operators`` (Vela's table by operator), ``version``, ``file_bytes``, ``notes``.
 
     Raises:
         UnsupportedError: nothing runs on the NPU.
@@ -58,19 +63,16 @@ def compile(
     print(done.stdout, done.stderr)
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     if done.returncode != 0:
-        errors = [line.strip() for line in said if line.startswith(("Error", "vela: error"))]
-        raise JobError(
-            "Vela cannot compile the file",
-            details=(errors or said)[-3:],
-            remedy="choose another system_config or memory_mode, or read the job's log",
-        )
+        raise _failure(said)
     result = {**_summary(Path("made")), **_placement(done.stdout.splitlines())}
+    operators = len(Parsed(Path("model.tflite"), "model.tflite").graph.operators)
+    result["npu_operators"] = operators - len(result["cpu_operators"])
     result |= {
         "operators": _table(Path("made")),
         "version": version("ethos-u-vela"),
         **{key: params[key] for key in ("accelerator", "system_config", "memory_mode")},
     }
-    if not result["npu_operators"]:
+    if not result["npu_operations"]:
         raise UnsupportedError(
             f"nothing of the model runs on the NPU ({params['accelerator']})",
             details=[
@@ -80,8 +82,51 @@ def compile(
             remedy="quantise the model to int8 (precision: int8), and look at `check --list`",
         )
     shutil.copyfile("made/model_vela.tflite", output / "model_vela.tflite")
+    result["file_bytes"] = (output / "model_vela.tflite").stat().st_size
+    result["notes"] = _notes(result)
     (output / "vela.json").write_text(json.dumps(result, indent=1) + "\n")
     return result
+
+
+def _failure(said: list[str]) -> JobError:
+    """What Vela's last words mean: a complaint of its own kind, or a fault."""
+    last = said[-1].strip() if said else ""
+    own = re.match(r"ethosu\.vela\.errors\.\w+: ['\"]?(?:Error: )?(.*?)['\"]?$", last)
+    if own is None and any(line.startswith("Traceback") for line in said):
+        return JobError(
+            f"Vela stopped with a fault of its own: {last}",
+            remedy="try another accelerator, or leave out the last layers of the model "
+            "(they run on the processor as well)",
+        )
+    errors = [line.strip() for line in said if line.startswith(("Error", "vela: error"))]
+    return JobError(
+        "Vela cannot compile the file",
+        details=[own[1]] if own else (errors or said)[-3:],
+        remedy="choose another system_config or memory_mode, or read the job's log",
+    )
+
+
+def _notes(result: dict[str, Any]) -> list[str]:
+    """What the report should say: how much runs where, and why not on the NPU."""
+    cpu = result["cpu_operators"]
+    count = result["npu_operators"] + len(cpu)
+    notes = [
+        f"{result['npu_operators']} of {count} operators run on the NPU ({result['accelerator']}, "
+        f"{result['system_config']}, {result['memory_mode']})"
+    ]
+    for item in cpu[:MOST_NOTES]:
+        reason = item["reason"] or "Vela gives no reason"
+        notes.append(f"on the processor: {item['kind']} '{item['name']}': {reason}")
+    if len(cpu) > MOST_NOTES:
+        notes.append(f"and {len(cpu) - MOST_NOTES} more on the processor (vela.json has them all)")
+    cycles: dict[str, float] = {}
+    for row in result["operators"]:
+        cycles[row["operator"]] = cycles.get(row["operator"], 0.0) + row["cycles"]
+    if total := sum(cycles.values()):
+        shares = sorted(cycles.items(), key=lambda item: -item[1])[:3]
+        words = ", ".join(f"{kind} {100 * spent / total:.0f} %" for kind, spent in shares)
+        notes.append(f"NPU cycles by operator, by Vela: {words}")
+    return notes
 
 
 def _summary(folder: Path) -> dict[str, Any]:
@@ -123,14 +168,22 @@ def _placement(lines: Iterable[str]) -> dict[str, Any]:
             current = found
         elif current and line.startswith("Reason: "):
             reasons[current["name"]] = current["kind"], line.removeprefix("Reason: ").strip()
+        elif current and line.strip() and current["name"] in reasons:
+            kind, reason = reasons[current["name"]]  # the constraint, in a line of its own
+            reasons[current["name"]] = kind, f"{reason} ({line.strip().rstrip('.')})"
+            current = None
+        elif not line.strip() and current and current["name"] in reasons:
             current = None
         elif placed := PLACED.match(line):
             if placed["where"] == "NPU":
                 npu += 1
                 continue
-            kind, reason = reasons.get(placed["name"], (placed["kind"], ""))
+            name = placed["name"]
+            if name not in reasons and f"{name}{SPLIT}" in reasons:
+                name += SPLIT
+            kind, reason = reasons.get(name, (placed["kind"], ""))
             cpu.append({"kind": kind, "name": placed["name"], "reason": reason})
-    return {"npu_operators": npu, "cpu_operators": cpu}
+    return {"npu_operations": npu, "cpu_operators": cpu}
 
 
 def _table(folder: Path) -> list[dict[str, Any]]:
