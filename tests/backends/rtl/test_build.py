@@ -1,18 +1,30 @@
-"""How far a build goes, what is refused before synthesis, and the steps' results; no tools run."""
+"""How far a build goes, what is refused before synthesis, and what the steps give."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from edgeflow import verify
 from edgeflow.backends.base import Request
 from edgeflow.backends.rtl import build
 from edgeflow.backends.rtl.backend import BACKEND
 from edgeflow.errors import UnsupportedError
+from edgeflow.frontends.reference import reference_job
 from edgeflow.targets import load
+
+spec = importlib.util.spec_from_file_location(
+    "build_networks", Path(__file__).parents[1] / "hls4ml" / "networks.py"
+)
+networks = importlib.util.module_from_spec(spec)
+sys.modules["build_networks"] = networks
+spec.loader.exec_module(networks)
 
 
 def design(folder: Path, lut: float) -> Path:
@@ -77,3 +89,35 @@ def test_an_area_comes_back_with_its_netlist(tmp_path: Path) -> None:
     assert made.result["utilisation"]["lut"] == 90
     assert "yosys 0.70" in made.result["source"]
     assert made.artifacts["netlist"] == tmp_path / "netlist.json"
+
+
+def test_an_area_on_an_amd_device_is_counted_and_simulated(runner, tmp_path: Path) -> None:
+    """Real yosys: the netlist of Xilinx' cells computes the model's logits."""
+    draft = networks.Draft((8,)).add("q", "quantize", quantizer=networks.fixed(5, 1))
+    draft.dense("fc1", 6, networks.fixed(4, 0))
+    draft.add("relu", "relu", quantizer=networks.fixed(4, 1, False))
+    draft.dense("fc2", 3, networks.fixed(4, 0)).add("out", "softmax")
+    model = draft.save(tmp_path / "model")
+    x = np.random.default_rng(0).normal(0, 1.5, (300, 8)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=x)
+    golden = runner.run(reference_job(model, tmp_path / "x.npz")).path
+    options = BACKEND.options({"build": "area"}, "test")
+    given = Request(model, load("pynq-z2"), options, golden, name="net")
+    compiled = runner.run(BACKEND.compile(given))
+    made = BACKEND.synthesise(given, compiled.path, runner.run, False)
+
+    assert made is not None
+    used = made.result["utilisation"]
+    assert made.result["family"] == "xc7"
+    assert used["dsp"] == 0
+    assert 0.5 < used["lut"] / compiled.result["cost"]["lut"] < 1.5
+    assert used["ff"] > 0
+    (netlist,) = made.simulations
+    found = verify.compare(golden, runner.run(netlist.job).path, netlist.tolerance, model.network)
+    assert (found.passed, found.equal) == (True, 1)
+    assert made.result["toggles"]
+    saif = made.artifacts["saif"].read_text()
+    assert "SAIFVERSION" in saif
+    result = {**compiled.result, "synthesis": made.result}
+    figures = BACKEND.estimate(model.network, given.target, options, compiled.path, result)
+    assert (figures["lut"].value, figures["lut"].method) == (used["lut"], "synthesised")
