@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,11 @@ class CortexM:
         files = TFLITE.simulate(request, request.base)
         against = next(item.job for item in files if item.runtime == REFERENCE)
         simulation = Simulation(f"QEMU {machine.name}", seen_by, EXACT, against=against)
-        return Synthesis(result, artifacts, (simulation,))
+        profile = seen.path / "profile.json"
+        artifacts["profile"] = profile
+        return Synthesis(
+            result, artifacts, (simulation,), (_said(json.loads(profile.read_text())),)
+        )
 
     def estimate(
         self,
@@ -190,6 +195,21 @@ class CortexM:
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The library's folder."""
         return {"library": compiled / "library"}
+
+
+def _said(profile: Sequence[Mapping[str, Any]]) -> str:
+    """The instructions by kernel, in words."""
+    kernels: dict[str, list[int]] = {}
+    for operator in profile:
+        if operator["kernel"]:
+            entry = kernels.setdefault(operator["kernel"], [0, 0])
+            entry[0] += operator["instructions"]
+            entry[1] += operator["macs"]
+    words = [
+        f"{name} {count:,}" + (f" ({count / macs:.2f} per multiply-accumulate)" if macs else "")
+        for name, (count, macs) in sorted(kernels.items(), key=lambda item: -item[1][0])
+    ]
+    return f"instructions of one inference by kernel: {', '.join(words)}"
 
 
 def _link(request: Request, compiled: Path, name: str, where: Mapping[str, tuple[int, int]]) -> Job:

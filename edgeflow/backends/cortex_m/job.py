@@ -97,7 +97,8 @@ def emulate(
     output: Path,
     progress: Callable[..., None],
 ) -> dict[str, Any]:
-    """Run the firmware in QEMU on the golden inputs: ``outputs.npz``.
+    """Run the firmware in QEMU on the golden inputs: ``outputs.npz`` and ``profile.json`` (the
+    operators with their instructions).
 
     ``inputs``: ``compiled``, ``firmware``, ``golden``. ``params``: ``machine`` (QEMU's), its
     ``clock_mhz``, ``inputs`` (how many at most).
@@ -120,6 +121,11 @@ def emulate(
     tick = 1000 / params["clock_mhz"]  # nanoseconds, and so instructions, of one SysTick
     if used >= there:
         raise JobError(f"the firmware's stack of {there} bytes is too small")
+    rows = [
+        {**operator, "instructions": round(ticks * tick)}
+        for operator, ticks in zip(about["operators"], layers, strict=True)
+    ]
+    (output / "profile.json").write_text(json.dumps(rows, indent=1) + "\n")
     return {
         "runtime": f"QEMU {params['machine']}",
         "version": version,

@@ -150,7 +150,7 @@ static inline int8_t *singles(const three_taps *taps, const int16_t *row, int32_
 
 /* Windows of three by three, one or an even number of columns apart, of a channel with the fast
  * scaling. */
-static void three(const ef_window *window, const plane_shape *plane, const int8_t *weights,
+static void three_dsp(const ef_window *window, const plane_shape *plane, const int8_t *weights,
                   const ef_channel *channel, const int16_t *from, int8_t *out)
 {
     const int32_t step = window->out.channels;
@@ -192,6 +192,38 @@ static void three(const ef_window *window, const plane_shape *plane, const int8_
 #undef LAST
 
 #endif
+
+/* Windows of three by three. */
+static void three(const ef_window *window, const plane_shape *plane, const ef_range *given,
+                  const int8_t *weights, const ef_channel *its, const int16_t *from, int8_t *out)
+{
+    const ef_channel channel = *its; /* copies: stores to out cannot change them */
+    const ef_range range = *given;
+    const int32_t w[9] = {weights[0], weights[1], weights[2], weights[3], weights[4],
+                          weights[5], weights[6], weights[7], weights[8]};
+    const int32_t columns = window->out.width;
+    const int32_t apart = window->stride_w;
+    const int32_t step = window->out.channels;
+
+    for (int32_t y = 0; y < window->out.height; y++) {
+        const int16_t *first = &from[y * window->stride_h * plane->stride];
+        const int16_t *second = &first[plane->stride];
+        const int16_t *third = &second[plane->stride];
+
+        for (int32_t x = 0; x < columns; x++) {
+            int32_t sum = channel.bias;
+
+            sum += (w[0] * first[0]) + (w[1] * first[1]) + (w[2] * first[2]);
+            sum += (w[3] * second[0]) + (w[4] * second[1]) + (w[5] * second[2]);
+            sum += (w[6] * third[0]) + (w[7] * third[1]) + (w[8] * third[2]);
+            *out = ef_output(sum, &channel, &range);
+            out += step;
+            first += apart;
+            second += apart;
+            third += apart;
+        }
+    }
+}
 
 /* Windows of any size. */
 static void any(const ef_window *window, const plane_shape *plane, const ef_range *given,
@@ -239,6 +271,8 @@ void ef_depthwise(const ef_window *window, const ef_range *range, int32_t multip
     const plane_shape plane = plane_of(window);
     const int32_t size = (int32_t)window->kernel_h * window->kernel_w;
     const int32_t cells = plane.rows * plane.stride;
+    const bool nine = (window->kernel_h == 3) && (window->kernel_w == 3) &&
+                      (window->dilation_h == 1) && (window->dilation_w == 1);
 
     for (int32_t i = 0; i < cells; i++) {
         scratch[i] = range->in_zero;
@@ -248,14 +282,17 @@ void ef_depthwise(const ef_window *window, const ef_range *range, int32_t multip
             widen(window, &plane, &in[c / multiplier], scratch);
         }
 #if EF_DSP
-        if ((channels[c].shift < EF_FAST) && (range->min == INT8_MIN) && (range->max == INT8_MAX) &&
-            (window->kernel_h == 3) && (window->kernel_w == 3) && (window->dilation_h == 1) &&
-            (window->dilation_w == 1) &&
+        if (nine && (channels[c].shift < EF_FAST) && (range->min == INT8_MIN) &&
+            (range->max == INT8_MAX) &&
             ((window->stride_w == 1) || ((window->stride_w & 1) == 0))) {
-            three(window, &plane, &weights[c * size], &channels[c], scratch, &out[c]);
+            three_dsp(window, &plane, &weights[c * size], &channels[c], scratch, &out[c]);
             continue;
         }
 #endif
-        any(window, &plane, range, &weights[c * size], &channels[c], scratch, &out[c]);
+        if (nine) {
+            three(window, &plane, range, &weights[c * size], &channels[c], scratch, &out[c]);
+        } else {
+            any(window, &plane, range, &weights[c * size], &channels[c], scratch, &out[c]);
+        }
     }
 }

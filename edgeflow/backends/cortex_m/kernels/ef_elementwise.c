@@ -89,6 +89,49 @@ static int8_t one(kind what, const ef_binary *how, int8_t a, int8_t b)
     return (int8_t)ef_clamp(both, how->min, how->max);
 }
 
+#define LEFT 20
+#define LONGEST 22
+
+/* The operand of a sum whose scale is the larger is halved, and no more than shifted: its number,
+ * where the rest is as quick as `sum` wants it; else -1. */
+static int32_t exact_operand(const ef_binary *how)
+{
+    const bool whole = (how->min == INT8_MIN) && (how->max == INT8_MAX);
+
+    if (whole && (how->left == LEFT) && (how->out_shift < 0) && (how->out_shift >= -LONGEST)) {
+        for (int32_t i = 0; i < 2; i++) {
+            if ((how->shift[i] == 0) && (how->multiplier[i] == (1 << 30)) &&
+                (how->shift[1 - i] < 0)) {
+                return i;
+            }
+        }
+    }
+    return -1;
+}
+
+/* `size` elements of a sum, `a` being those of operand `exact`. */
+static void sum(int32_t size, const ef_binary *how, int32_t exact, const int8_t *a,
+                const int8_t *b, int8_t *out)
+{
+    const int32_t other = 1 - exact;
+    const int32_t zero_a = how->zero[exact] * (1 << (LEFT - 1));
+    const int32_t zero_b = how->zero[other] * (1 << LEFT);
+    const int32_t multiplier = how->multiplier[other];
+    const int32_t places = -how->shift[other];
+    const int32_t half = (int32_t)(1U << (uint32_t)(places - 1));
+    const int32_t last = how->out_multiplier;
+    const int32_t end = -how->out_shift;
+    const int32_t addend = (1 << (end - 1)) + (how->out_zero * (1 << end));
+
+    for (int32_t i = 0; i < size; i++) {
+        const int32_t p = ((int32_t)a[i] * (1 << (LEFT - 1))) - zero_a;
+        const int32_t q = ef_high2(((int32_t)b[i] * (1 << LEFT)) - zero_b, multiplier);
+        const int32_t high = ef_high2(p + ((q + (q >> 31) + half) >> places), last);
+
+        out[i] = ef_saturate((high + (high >> 31) + addend) >> end);
+    }
+}
+
 static inline int32_t least(int32_t a, int32_t b)
 {
     return (a < b) ? a : b;
@@ -116,12 +159,19 @@ static inline void all(kind what, int32_t size, const ef_binary *how, const int8
         const plan made = {*how, quick_of(how->multiplier[0], how->shift[0]),
                            quick_of(how->multiplier[1], how->shift[1]),
                            quick_of(how->out_multiplier, how->out_shift)};
+        const int32_t exact = (what == SUM) ? exact_operand(how) : -1;
 
         for (int32_t at = 0; at < size;) {
             const int32_t count =
                 least(size - at, least(how->period[0] - i, how->period[1] - j));
 
-            run(what, count, &made, &a[i], &b[j], &out[at]);
+            if (exact == 0) {
+                sum(count, how, exact, &a[i], &b[j], &out[at]);
+            } else if (exact == 1) {
+                sum(count, how, exact, &b[j], &a[i], &out[at]);
+            } else {
+                run(what, count, &made, &a[i], &b[j], &out[at]);
+            }
             at += count;
             i = ((i + count) == how->period[0]) ? 0 : (i + count);
             j = ((j + count) == how->period[1]) ? 0 : (j + count);
