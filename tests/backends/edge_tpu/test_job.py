@@ -12,11 +12,12 @@ import pytest
 
 from edgeflow import targets
 from edgeflow.backends.base import Request
-from edgeflow.backends.edge_tpu import compiler_job
+from edgeflow.backends.edge_tpu import compiler_job, rules_job
 from edgeflow.backends.edge_tpu.backend import BACKEND
 from edgeflow.errors import JobError, RecipeError, UnsupportedError
 from edgeflow.frontends.loader import load
 from edgeflow.jobs import Runner
+from edgeflow.network import Layer, Network
 
 TARGET = targets.load("coral-dev-board")
 PAIRS = {
@@ -175,3 +176,40 @@ def test_what_the_log_says() -> None:
 def test_options() -> None:
     with pytest.raises(RecipeError, match="precision"):
         BACKEND.options({"precision": "float32"}, "here")
+
+
+def test_remarks_say_where_the_graph_is_cut() -> None:
+    sizes = ((4,),)
+    network = Network(
+        "m",
+        (
+            Layer("in", "input", output_shape=(4,)),
+            Layer("d", "dense", ("in",), sizes, (4,)),
+            Layer("g", "gelu", ("d",), sizes, (4,)),
+            Layer("e", "elu", ("g",), sizes, (4,)),
+        ),
+        ("in",),
+        ("e",),
+    )
+    (remark,) = BACKEND.remarks(network, TARGET, {})
+    assert remark.startswith("GELU (g) does not map")
+    short = Network("m", network.layers[:2], ("in",), ("d",))
+    assert BACKEND.remarks(short, TARGET, {}) == []
+
+
+def test_limits_are_the_table_of_rules() -> None:
+    listed = {kind for limit in BACKEND.limits() for kind in limit.kinds}
+    assert listed == set(rules_job.BY_KIND)
+
+
+def test_float_and_integer_models_get_int8_ports(runner: Runner, data_root: Path) -> None:
+    """A file that is quantised keeps its own types; of others int8 ones are made."""
+    tiny = data_root / "models/mlperf_tiny/keyword_spotting/trained_models"
+    for name, wanted in (("kws_ref_model.tflite", None), ("kws_ref_model_float32.tflite", "int8")):
+        model = load([tiny / name], runner)
+        data = data_root / "datasets"
+        request = Request(model, TARGET, BACKEND.options({}, "here"), data=data)
+        params = BACKEND.base(request).params
+        assert params["input_type_given"] == (wanted is not None)
+        if wanted:
+            assert (params["input_type"], params["output_type"]) == (wanted, wanted)
