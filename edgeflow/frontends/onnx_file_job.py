@@ -7,7 +7,7 @@ each tensor can be had.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,7 @@ def read(path: Path, where: str) -> onnx.ModelProto:
         model = onnx.load_model(str(path), load_external_data=False)
         if not model.graph.node or not model.graph.output:
             raise ModelError("the ONNX file holds no graph", where=where, remedy=remedy)
-        outside = [
-            tensor.name
-            for tensor in model.graph.initializer
-            if tensor.data_location == TensorProto.EXTERNAL
-        ]
+        outside = [tensor.name for tensor in _tensors(model.graph) if _external(tensor)]
         if outside:
             raise ModelError(
                 "the ONNX file keeps weights in other files",
@@ -70,6 +66,24 @@ def read(path: Path, where: str) -> onnx.ModelProto:
             f"expected an ONNX file: {type(error).__name__}", where=where, remedy=remedy
         ) from None
     return model
+
+
+def _external(tensor: Any) -> bool:
+    return tensor.data_location == TensorProto.EXTERNAL or bool(tensor.external_data)
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Every tensor that a graph stores, in its nodes' attributes and their graphs too."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for item in node.attribute:
+            yield from (item.t, *item.tensors)
+            for sparse in (item.sparse_tensor, *item.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+            for inner in (item.g, *item.graphs):
+                yield from _tensors(inner)
 
 
 def _repair(model: onnx.ModelProto) -> None:
@@ -122,6 +136,24 @@ def shape_of(value: Any) -> list[int | None]:
     return [
         dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in dims
     ]
+
+
+def fixed_shape(value: Any, where: str) -> list[int]:
+    """An input's shape with a batch of 1 where that is not given.
+
+    Raises:
+        ModelError: another dimension is not fixed, or there is no shape.
+    """
+    shape = shape_of(value)
+    dims = ", ".join("?" if d is None else str(d) for d in shape)
+    if not shape or None in shape[1:]:
+        raise ModelError(
+            f"the input '{value.name}' has no fixed shape: ({dims})",
+            where=where,
+            remedy="export the model with every dimension but the batch fixed (PyTorch: leave them "
+            "out of dynamic_axes / dynamic_shapes)",
+        )
+    return [shape[0] or 1, *(int(d) for d in shape[1:] if d is not None)]
 
 
 def attributes(node: Any) -> dict[str, Any]:

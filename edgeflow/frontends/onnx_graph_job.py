@@ -16,7 +16,7 @@ import numpy as np
 
 from edgeflow.errors import ModelError
 from edgeflow.frontends.folder_job import Arrays, Draft
-from edgeflow.frontends.onnx_file_job import Runnable, attributes, inputs_of, shape_of
+from edgeflow.frontends.onnx_file_job import Runnable, attributes, fixed_shape, inputs_of
 from edgeflow.network import Network, Quantizer, Shape
 
 Array = np.ndarray[Any, Any]
@@ -28,11 +28,13 @@ class Bound:
 
     `last`: the Network's tensor has the channels (ONNX axis 1) last. `order`: the Network's last
     axis holds ONNX's elements ``order[0], order[1] …`` (after a flatten of a channels-last image).
+    `form`: a sequence whose batch is not ONNX' first axis, see `onnx_recurrent_job`.
     """
 
     layer: str
     last: bool = False
     order: tuple[int, ...] | None = None
+    form: str = ""
 
 
 class Translator:
@@ -57,7 +59,7 @@ class Translator:
         self.values = self._sample()
         self.constants = self._constants()
         for item in inputs_of(model):
-            shape = [1 if d is None else d for d in shape_of(item)]
+            shape = fixed_shape(item, where)
             name = self.draft.add("input", item.name, [], shape[1:])
             self.bind(item.name, name)
         for node in model.graph.node:
@@ -71,7 +73,7 @@ class Translator:
         """Every tensor's value for an input of zeros: shapes, and the values of constants."""
         given = {}
         for item in inputs_of(self.model):
-            shape = [1, *(1 if d is None else d for d in shape_of(item)[1:])]
+            shape = [1, *fixed_shape(item, self.where)[1:]]
             from edgeflow.frontends.onnx_file_job import numpy_type
 
             given[item.name] = np.zeros(shape, numpy_type(item))
@@ -108,9 +110,11 @@ class Translator:
         ):  # fmt: skip
             self.rounded[node.output[0]] = self.rounded[source]
 
-    def bind(self, tensor: str, layer: str, last: bool = False, order: Any = None) -> None:
+    def bind(
+        self, tensor: str, layer: str, last: bool = False, order: Any = None, form: str = ""
+    ) -> None:
         """Say which layer holds an ONNX tensor."""
-        self.bound[tensor] = Bound(layer, last, order)
+        self.bound[tensor] = Bound(layer, last, order, form)
         self.place[layer] = tensor
 
     def rank(self, tensor: str) -> int:
@@ -130,6 +134,8 @@ class Translator:
         if tensor in self.constants and tensor not in self.bound:
             return self._constant_layer(tensor, last)
         bound = self.bound[tensor]
+        if bound.form:
+            return self._formed(tensor, bound)
         if bound.order is not None:
             return self._ordered(tensor, bound)
         if bound.last == last or self.rank(tensor) < 3:
@@ -142,6 +148,16 @@ class Translator:
             self.turned[key] = self.draft.add(
                 "transpose", f"{bound.layer}_{suffix}", [bound.layer], self.shape(tensor, last),
                 {"dims": dims},
+            )  # fmt: skip
+        return self.turned[key]
+
+    def _formed(self, tensor: str, bound: Bound) -> str:
+        """A sequence for a layer that takes no other order of its axes: refused, by its name."""
+        key = (tensor, False)
+        if key not in self.turned:
+            self.turned[key] = self.draft.add(
+                "opaque", f"{bound.layer}_turned", [bound.layer], self.shape(tensor),
+                {"type": "Transpose of the batch axis"},
             )  # fmt: skip
         return self.turned[key]
 
@@ -186,12 +202,14 @@ class Translator:
         found: dict[str, tuple[str, Callable[[Array], Array]]] = {}
         for layer, tensor in self.place.items():
             bound = self.bound[tensor]
-            if bound.layer == layer:
+            if bound.layer == layer and bound.form in ("", "steps"):
                 found[layer] = (tensor, _mover(bound))
         return found
 
 
 def _mover(bound: Bound) -> Callable[[Array], Array]:
+    if bound.form == "steps":
+        return lambda value: np.swapaxes(value, 0, 1)
     if bound.order is not None:
         order = list(bound.order)
         return lambda value: value.reshape(1, -1)[:, order]
@@ -219,7 +237,7 @@ class Op:
         self.node = node
         self.at = attributes(node)
         self.inputs = list(node.input)
-        self.output = node.output[0]
+        self.output = next(name for name in node.output if name)
         self.name = node.name or f"{node.op_type}_{self.output}"
         # QONNX's channels-last operators have the Network's own order
         self.channels_last = node.domain == "qonnx.custom_op.channels_last"
@@ -241,7 +259,8 @@ class Op:
 
     def source(self) -> Bound:
         """Where the first input is."""
-        return self.t.bound[self.inputs[0]]
+        bound = self.t.bound[self.inputs[0]]
+        return Bound(self.t.layer(self.inputs[0])) if bound.form else bound
 
     def sole(self, index: int = 0) -> bool:
         """Whether this node alone reads that input."""
@@ -294,8 +313,8 @@ class Op:
         sources = [self.t.layer(n) for n in self.inputs if n and n not in self.t.constants]
         domain = f"{self.node.domain}." if self.node.domain else ""
         self.add("opaque", sources, {"type": f"{domain}{self.node.op_type}{note}"})
-        for name in self.node.output[1:]:
-            if name and self.t.uses.get(name):
+        for name in self.node.output:
+            if name and name != self.output and self.t.uses.get(name):
                 raise ModelError(
                     f"the node '{self.name}' ({self.node.op_type}) has several outputs",
                     where=self.t.where,

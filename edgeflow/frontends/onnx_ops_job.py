@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.frontends.onnx_graph_job import Array, Bound, Op, Step, quantizer_of
+from edgeflow.frontends.onnx_graph_job import Array, Op, Step, quantizer_of
+from edgeflow.frontends.onnx_recurrent_job import RECURRENT
 from edgeflow.frontends.onnx_shapes_job import SHAPING
 from edgeflow.frontends.onnx_windows_job import WINDOWED
 from edgeflow.network import Quantizer
@@ -27,6 +28,10 @@ def _clip(op: Op) -> None:
     low = op.at.get("min", op.constant(1))
     high = op.at.get("max", op.constant(2))
     source = op.source()
+    if low is None and high is not None and np.asarray(high).size == 1 and len(op.inputs) > 1:
+        top = op.t.draft.add("constant", f"{op.name}_max", [], (), weights={"value": high})
+        op.add("minimum", [source.layer, top], last=source.last, order=source.order)
+        return None
     if low is None or np.asarray(low).size != 1:
         return op.opaque()
     settings: dict[str, Any] = {}
@@ -39,17 +44,18 @@ def _clip(op: Op) -> None:
 
 
 def _softmax(op: Op) -> None:
-    source = op.source()
-    axis = op.at.get("axis", -1 if _opset(op) >= 13 else 1)
-    axis = axis % op.rank
-    if source.last:
-        if axis == 1:
-            op.add(_SOFTMAX[op.node.op_type], [source.layer], last=True)
-            return
-        source = Bound(op.t.layer(op.inputs[0]))
-    if axis != op.rank - 1:
+    axis = op.at.get("axis", -1 if _opset(op) >= 13 else 1) % op.rank
+    after = op.t.values[op.inputs[0]].shape[axis + 1 :]
+    kind = _SOFTMAX[op.node.op_type]
+    if _opset(op) < 13 and any(dim != 1 for dim in after):
+        return op.opaque(" over several axes")
+    if axis == 1 and op.rank > 2:
+        op.add(kind, [op.t.layer(op.inputs[0], True)], last=True)
+    elif axis == op.rank - 1:
+        op.add(kind, [op.t.layer(op.inputs[0])])
+    else:
         return op.opaque(f" along axis {axis}")
-    op.add(_SOFTMAX[op.node.op_type], [op.t.layer(op.inputs[0])])
+    return None
 
 
 _SOFTMAX = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
@@ -111,12 +117,12 @@ def _batch_norm(op: Op) -> None:
 
 
 def _layer_norm(op: Op) -> None:
-    axis = op.at.get("axis", -1)
-    if axis % op.rank != op.rank - 1:
+    axes = list(range(op.at.get("axis", -1) % op.rank - op.rank, 0))
+    if len(axes) == op.rank or len(op.node.output) > 1:
         return op.opaque()
     op.add(
         "layer_norm", [op.t.layer(op.inputs[0])],
-        {"axis": [-1], "epsilon": float(op.at.get("epsilon", 1e-5))},
+        {"axis": axes, "epsilon": float(op.at.get("epsilon", 1e-5))},
         weights={"gamma": op.constant(1), "beta": op.constant(2)},
     )  # fmt: skip
     return None
@@ -241,6 +247,7 @@ def _prelu(op: Op) -> None:
 OPERATORS: dict[str, Step] = {
     **WINDOWED,
     **SHAPING,
+    **RECURRENT,
     "Relu": _unary("relu"),
     "LeakyRelu": _unary("leaky_relu", negative_slope=lambda op: float(op.at.get("alpha", 0.01))),
     "PRelu": _prelu,

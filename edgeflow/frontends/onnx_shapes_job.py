@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from edgeflow.frontends.onnx_graph_job import Bound, Op, Step
+from edgeflow.frontends.onnx_recurrent_job import reshaped, transposed
 
 
 def _flatten(op: Op) -> None:
@@ -32,6 +33,8 @@ def _flat(op: Op) -> None:
 
 def _reshape(op: Op) -> None:
     """Reshape, Squeeze and Unsqueeze, on ONNX's order of elements."""
+    if reshaped(op):
+        return None
     shape = op.t.shape(op.output)
     if len(shape) == 1 and op.rank > 2:
         return _flat(op)
@@ -44,6 +47,8 @@ def _reshape(op: Op) -> None:
 
 def _transpose(op: Op) -> None:
     perm = list(op.at.get("perm", reversed(range(op.rank))))
+    if transposed(op, perm):
+        return None
     source = op.source()
     rank = op.rank
     if perm == list(range(rank)):
@@ -95,6 +100,41 @@ def _slice(op: Op) -> None:
     return None
 
 
+def _split(op: Op) -> None:
+    """A slice for each output."""
+    axis = int(op.at.get("axis", 0)) % op.rank
+    if axis == 0:
+        return op.opaque(" of the batch")
+    layer = op.t.layer(op.inputs[0])
+    dims = list(op.t.shape(op.inputs[0]))
+    start = 0
+    for name in op.node.output:
+        shape = op.t.shape(name)
+        size = int(shape[axis - 1] or 1)
+        begin, end = [0] * len(dims), list(dims)
+        begin[axis - 1], end[axis - 1] = start, start + size
+        start += size
+        settings = {"begin": begin, "end": end, "strides": [1] * len(dims)}
+        part = op.t.draft.add("slice", f"{op.name}_{name}", [layer], shape, settings)
+        op.t.bind(name, part)
+    return None
+
+
+def _gather(op: Op) -> None:
+    """One element of an axis, which is dropped."""
+    index = op.constant(1)
+    axis = int(op.at.get("axis", 0)) % op.rank
+    if index is None or np.size(index) != 1 or axis == 0 or np.ndim(index) > 1:
+        return op.opaque()
+    dims = [int(d or 1) for d in op.t.shape(op.inputs[0])]
+    at = int(np.asarray(index).reshape(())) % dims[axis - 1]
+    begin, end = [0] * len(dims), list(dims)
+    begin[axis - 1], end[axis - 1] = at, at + 1
+    op.add("slice", [op.t.layer(op.inputs[0])],
+           {"begin": begin, "end": end, "strides": [1] * len(dims)})  # fmt: skip
+    return None
+
+
 def _reduce(kind: str) -> Step:
     def step(op: Op) -> None:
         axes = op.at.get("axes", op.constant(1))
@@ -125,6 +165,8 @@ SHAPING: dict[str, Step] = {
     "Transpose": _transpose,
     "Concat": _concat,
     "Slice": _slice,
+    "Split": _split,
+    "Gather": _gather,
     "ReduceMean": _reduce("mean"),
     "ReduceMax": _reduce("max"),
     "ReduceSum": _reduce("sum"),

@@ -110,14 +110,10 @@ def conv_transpose(op: Op) -> None:
     rank = len(window)
     strides = list(op.at.get("strides", [1] * rank))
     dilation = list(op.at.get("dilations", [1] * rank))
-    if (
-        rank > 2
-        or any(d != 1 for d in dilation)
-        or any(k < s for k, s in zip(window, strides, strict=True))
-    ):
-        return op.opaque()
+    if rank > 2 or any(d != 1 for d in dilation):
+        return op.opaque(" with dilation" if rank < 3 else " in three dimensions")
     sizes = _sizes(op)
-    full = [(n - 1) * s + k for n, s, k in zip(sizes, strides, window, strict=True)]
+    full = [(n - 1) * s + max(k, s) for n, s, k in zip(sizes, strides, window, strict=True)]
     want = op.t.values[op.output].shape[2:]
     given = list(op.at.get("pads", [0] * (2 * rank)))
     before = given[:rank]
@@ -176,7 +172,8 @@ def pool(op: Op) -> None:
     layer = op.spatial()
     same = same_padding(_sizes(op), window, strides, dilation)
     include = bool(op.at.get("count_include_pad", 0))
-    if not highest and any(any(p) for p in pads) and (pads != same) != include:
+    overhang = bool(op.at.get("ceil_mode")) and include  # counted or not by opset
+    if not highest and any(any(p) for p in pads) and ((pads != same) != include or overhang):
         return op.opaque(" with padding that is not averaged")
     if not highest and include and any(any(p) for p in pads):
         layer = op.helper(

@@ -71,6 +71,8 @@ def convert(
             model = _calibrated(model, ports, _samples(inputs.get("data"), network, params))
         content = model.SerializeToString(deterministic=True)
     model = onnx.load_from_string(content)
+    made = {name for node in model.graph.node for name in node.output}
+    layers = {name: place for name, place in layers.items() if place["tensor"] in made}
     if params["precision"] == "int8":
         extra["float_operators"] = quantize_job.float_operators(model)
     facts = {

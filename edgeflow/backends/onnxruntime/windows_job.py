@@ -137,7 +137,10 @@ def _slice(
     layout = graph.common(layer.inputs) if same_rank else LAST
     axes = [rank - 1 if layout == LAST else 1] if rank > 2 else [1]
     axes = [*(range(1, rank - 1) if layout == LAST else range(2, rank)), *axes]
-    ends = [size if stop is None else stop for size, stop in zip(sizes, end, strict=True)]
+    ends = [
+        stop if stop is not None else size if stride > 0 else -size - 1
+        for size, stop, stride in zip(sizes, end, step, strict=True)
+    ]
     parts = [
         graph.integers(values, f"{name}.{part}")
         for part, values in (("begin", begin), ("end", ends), ("axes", axes), ("step", step))

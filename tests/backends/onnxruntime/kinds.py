@@ -83,6 +83,7 @@ CASES = {
     "concat": (IMAGE, (8, 7, 8), {}, {}), "concat rows": (IMAGE, (16, 7, 4), {"axis": 1}, {}),
     **{k: (IMAGE, IMAGE, {}, {}) for k in "add sub mul div maximum minimum average".split()},
     **{k: (IMAGE, IMAGE, {}, {"alpha": (1, 1, 4)} if k == "prelu" else {}) for k in ACTIVATIONS},
+    "thresholded_relu": (IMAGE, IMAGE, {"theta": 0.3}, {}),
     "relu limited": (IMAGE, IMAGE, {"max_value": 0.5}, {}),
     "gelu rough": (IMAGE, IMAGE, {"approximate": True}, {}),
 }  # fmt: skip
@@ -138,9 +139,8 @@ def difference(network, arrays, x, params):
 def main():
     random = np.random.default_rng(0)
     found = {}
-    for case in CASES:
+    for case, (shape, _, _, roles) in CASES.items():
         network = network_of(case)
-        shape, _, _, roles = CASES[case]
         arrays = {
             f"k/{r}": np.abs(random.normal(0, 0.5, s)).astype(np.float32) for r, s in roles.items()
         }
