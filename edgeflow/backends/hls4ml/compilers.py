@@ -17,7 +17,9 @@ XILINX = (LATENCY, RESOURCE, UNROLLED, DISTRIBUTED)
 AMD = r"(?i)xc"
 INTEL = r"(?i)(10[acm]|1s|5[acs]|ag|ep|arria|stratix|cyclone|agilex|max)"
 MICROCHIP = r"(?i)(mpf|m2|rt|pa5m)"
-INTEL_LACKS = frozenset({"elu", "tanh", "crop", *RECURRENT})
+CURVES = ("gelu", "silu", "hard_silu")
+"""Kinds that are made of a relu and a table, where AMD's tools synthesise."""
+INTEL_LACKS = frozenset({"elu", "tanh", "crop", *RECURRENT, *CURVES})
 """Of hls4ml's layers for Intel's tools: elu ignores most of its inputs, tanh reads past its table,
 cropping is not there; a recurrent layer's gates need that tanh."""
 LIBERO_TAKES = frozenset(
@@ -86,7 +88,7 @@ COMPILERS: Mapping[str, Compiler] = {
                 "firmware/ac_types/include", "firmware/ac_math/include",
                 "firmware/ac_simutils/include", "firmware/nnet_utils",
             ),
-            refuses=frozenset({"crop", "hard_tanh", *RECURRENT}),
+            refuses=frozenset({"crop", "hard_tanh", *RECURRENT, *CURVES}),
         ),
         Compiler(
             "oneapi", "oneAPI", "oneAPI DPC++ compiler", (RESOURCE,), INTEL, (),

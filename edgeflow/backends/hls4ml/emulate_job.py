@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgeflow.backends.fixed_job import ROUNDINGS, Array, held, parse
+from edgeflow.backends.hls4ml.curves_job import bend
 from edgeflow.backends.hls4ml.plan_job import Emitted, Plan
 from edgeflow.backends.hls4ml.windows_job import (
     image,
@@ -188,6 +189,8 @@ class Emulator:
         name, x = item.attributes["activation"], given[0]
         if name == "binary_tanh":
             return np.where(x >= 0, 1.0, -1.0)
+        if item.attributes.get("address"):
+            return x if self.true else held(x, item.result)
         if name == "relu":
             x = np.maximum(x, 0)
         elif name != "linear":
@@ -202,6 +205,14 @@ class Emulator:
         index = np.trunc(x * size / (2 * reach)) + size // 2
         index = np.clip(index, 0, size - 1)
         return held(function(2 * reach * (index - size / 2) / size), table)
+
+    def _bend(self, item: Emitted, given: list[Array]) -> Array:
+        """A table with a value for every number of its input's type."""
+        at, table = item.attributes, np.asarray(item.attributes["table_data"])
+        if self.true:
+            return bend(at["function"], given[0], at["constants"])
+        steps = np.rint(given[0] * at["steps"]).astype(np.int64)
+        return np.asarray(table[steps % len(table)])
 
     def _leaky(self, item: Emitted, given: list[Array]) -> Array:
         x, slope = (
@@ -356,6 +367,7 @@ METHODS: dict[str, Callable[[Emulator, Emitted, list[Array]], Array]] = {
     **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), Emulator._depthwise),
     "BatchNormalization": Emulator._batch_norm,
     "Activation": Emulator._activation,
+    "UnaryLUT": Emulator._bend,
     "LeakyReLU": Emulator._leaky,
     "ThresholdedReLU": Emulator._thresholded,
     "PReLU": Emulator._prelu,

@@ -18,6 +18,7 @@ from edgeflow.backends.fixed_job import (
     spanning,
 )
 from edgeflow.backends.hls4ml.compilers import INTELS
+from edgeflow.backends.hls4ml.curves_job import address, bend, places
 from edgeflow.backends.hls4ml.plan_job import Drawing, hls_type
 from edgeflow.network import Layer
 
@@ -154,6 +155,36 @@ class Functions(Drawing):
             n_in=layer.output_size,
             table_size=self.types.table_size,
         )
+
+    def curve(self, layer: Layer) -> None:
+        """max(x, 0) plus a table of what the function differs from it by (`curves_job`)."""
+        self.plan.inexact.append(layer.name)
+        source, size = self.source(layer), layer.output_size
+        x = source.result
+        positive = spanning(0, max(x.high, x.lsb), x.fraction)
+        line = self.emit(
+            layer, "Activation", {"result": positive}, suffix="_relu", last=False,
+            activation="relu", n_in=size, trusted=True,
+        )  # fmt: skip
+        entry = address(layer.kind, self.types.table_size)
+        narrow = self.emit(
+            layer, "Activation", {"result": entry}, suffix="_address", last=False,
+            activation="linear", n_in=size, trusted=True, address=True,
+        )  # fmt: skip
+        kind = self.types.given(layer.name, "table") or Fixed(self.types.bits, 0)
+        values = rounded_to(bend(layer.kind, places(entry), layer.attributes), kind.rounded())
+        looked_up = self.emit(
+            layer, "UnaryLUT", {"result": kind.plain(), "table": kind.plain()},
+            inputs=[narrow.name], suffix="_bend", last=False, activation="unary_lut", n_in=size,
+            table_data=values, steps=2.0**entry.fraction, function=layer.kind,
+            constants=dict(layer.attributes),
+        )  # fmt: skip
+        low, high = float(values.min()), positive.high + max(0.0, float(values.max()))
+        full = spanning(low, high, max(positive.fraction, kind.fraction))
+        self.emit(
+            layer, "Merge", {"result": self.result(layer, full)},
+            inputs=[line.name, looked_up.name], op="add",
+        )  # fmt: skip
 
     def hard(self, layer: Layer) -> None:
         """hard_sigmoid and hard_tanh: a line, clipped."""

@@ -21,6 +21,7 @@ from edgeflow.backends.fixed_job import (
     spanning,
 )
 from edgeflow.backends.hls4ml.arithmetic_job import CLASSES, Arithmetic, pair_of
+from edgeflow.backends.hls4ml.compilers import CURVES
 from edgeflow.backends.hls4ml.functions_job import PARAMETERS, TABLES, Functions
 from edgeflow.backends.hls4ml.plan_job import EXACT_WEIGHTS, Plan
 from edgeflow.errors import UnsupportedError
@@ -184,6 +185,7 @@ METHODS: dict[str, Callable[[Translator, Layer], None]] = {
     **dict.fromkeys(PARAMETERS, Translator.leaky),
     "prelu": Translator.prelu,
     **dict.fromkeys(TABLES, Translator.table),
+    **dict.fromkeys(CURVES, Translator.curve),
     **dict.fromkeys(("hard_sigmoid", "hard_tanh"), Translator.hard),
     "softmax": Translator.softmax,
     **{

@@ -10,7 +10,14 @@ from typing import Any
 
 from edgeflow.backends.base import Limit, Problem
 from edgeflow.backends.hls4ml import reuse
-from edgeflow.backends.hls4ml.compilers import AC_TYPES, COMPILERS, DISTRIBUTED, INTELS, UNROLLED
+from edgeflow.backends.hls4ml.compilers import (
+    AC_TYPES,
+    COMPILERS,
+    CURVES,
+    DISTRIBUTED,
+    INTELS,
+    UNROLLED,
+)
 from edgeflow.network import Layer, Network
 
 BOTH = ("parallel", "stream")
@@ -25,6 +32,7 @@ INTERFACES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("relu", "leaky_relu", "prelu", "elu", "selu", "sigmoid", "tanh"), BOTH),
     **dict.fromkeys(("softmax", "softplus", "softsign", "thresholded_relu"), BOTH),
     **dict.fromkeys(("hard_sigmoid", "hard_tanh", "quantize", "dequantize", "identity"), BOTH),
+    **dict.fromkeys(CURVES, BOTH),
     **dict.fromkeys((*POOLS, *GLOBAL_POOLS, *MERGES), BOTH),
     **dict.fromkeys(("flatten", "reshape", "pad", "crop", "upsample", "transpose"), BOTH),
     **dict.fromkeys(RECURRENT, BOTH),
@@ -34,9 +42,6 @@ INTERFACES: Mapping[str, tuple[str, ...]] = {
 REMEDIES: Mapping[str, str] = {
     "conv1d_transpose": "use upsample and conv1d, which compute the same where the stride is even",
     "conv2d_transpose": "use upsample and conv2d in the model",
-    "gelu": "retrain with relu",
-    "silu": "retrain with relu",
-    "hard_silu": "retrain with relu",
     "exponential": "leave it to the host",
     "log_softmax": "end the model with softmax, or with the logits",
     "resize_bilinear": "use nearest-neighbour upsampling",

@@ -27,7 +27,7 @@ def problems(draft, **given):
 
 
 def test_every_problem_at_once_with_a_remedy():
-    draft = networks.Draft((9, 9, 2)).conv("a", 4).add("g", "gelu").conv("b", 4)
+    draft = networks.Draft((9, 9, 2)).conv("a", 4).add("g", "layer_norm").conv("b", 4)
     draft.add("p", "max_pool2d", (4, 4, 4), pool_size=[3, 3], strides=[2, 2], padding="valid")
     found = problems(draft, layers={"aa": {"precision": "ap_fixed<8,2>"}})
     assert [p.layer for p in found] == [None, "g", "p"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +130,46 @@ def test_an_input_type_that_is_too_narrow_is_told(runner, tmp_path):
     assert entry["input_rounding"]["agreement"] < 1
 
 
+def test_every_type_that_is_given_is_in_the_project(runner, tmp_path):
+    """And the C simulation rounds as the emulation of these types does, to the bit."""
+    draft = networks.Draft((16,)).dense("fc1", 24).add("curve", "tanh").dense("fc2", 5)
+    draft.add("soft", "softmax")
+    layers = {
+        "x": {"result": "fixed<12,4,RND,SAT>"},
+        "fc1": {
+            "weight": "fixed<9,2>", "bias": "fixed<7,3>", "accum": "fixed<21,6>",
+            "result": "fixed<13,5>",
+        },
+        "curve": {"table": "fixed<11,2>", "result": "fixed<10,2>"},
+        "fc2": {"precision": "fixed<14,5>", "accum": "fixed<24,7>"},
+        "soft": {
+            "exp_table": "ufixed<15,1>", "inv_table": "ufixed<14,1>", "accum": "ufixed<19,4>",
+            "result": "ufixed<12,1,RND,SAT>",
+        },
+    }  # fmt: skip
+    request = request_for(runner, draft, tmp_path, {"layers": layers}, 500)
+    compiled = runner.run(BACKEND.compile(request))
+    (header,) = (compiled.path / "project").glob("*/firmware/defines.h")
+    written = re.findall(r"typedef (ap_u?fixed<[^>]*>) (\w+);", header.read_text())
+    for layer, own in layers.items():
+        for role, given in own.items():
+            wanted = ("weight", "bias", "result") if role == "precision" else (role,)
+            head = "ap_" + given.removesuffix(">").replace("RND", "AP_RND").replace("SAT", "AP_SAT")
+            ends = {"x": "input_t", "soft": "result_t"}.get(layer, "layer")
+            words = [ends if name == "result" else f"{layer}_{name}" for name in wanted]
+            for word in words:
+                assert any(
+                    kind.startswith(head) and word in named for kind, named in written
+                ), (word, head, written)  # fmt: skip
+    (check,) = verified(runner, request)["verification"]
+    assert check["emulated"] == 1
+    usual = runner.run(BACKEND.examine(replace(request, options=BACKEND.options({}, "here")),
+                                       request.golden))  # fmt: skip
+    forced = runner.run(BACKEND.examine(request, request.golden))
+    before, after = (np.load(found.path / "outputs.npz")["logits"] for found in (usual, forced))
+    assert np.abs(before - after).max() > 1e-3  # it matters
+
+
 def float_mlp():
     draft = networks.Draft((16,)).dense("fc1", 24).add("relu1", "relu").dense("fc2", 5)
     return draft.add("softmax", "softmax")
@@ -180,3 +221,19 @@ def test_nothing_to_tune_is_one_clear_error(runner, tmp_path):
     request = replace(request, options=BACKEND.options(given, "here"))
     with pytest.raises(UnsupportedError, match="no type is free"):
         tuned(runner, request)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "io"), [("vitis", "parallel"), ("vivado", "stream")], ids=["vitis", "vivado"]
+)
+def test_relu_and_a_table_make_smooth_functions(runner, tmp_path, compiler, io):
+    draft = networks.Draft((6, 6, 2)).conv("conv", 4).add("g", "gelu", approximate=io == "stream")
+    draft.add("s", "silu").flatten().dense("fc", 6).add("h", "hard_silu")
+    given = {"compiler": compiler, "io": io, "table_size": 4096}
+    entry = verified(runner, request_for(runner, draft, tmp_path, given, 300))
+    (check,) = entry["verification"]
+    assert check["emulated"] == 1
+    assert entry["verified"], check["explanation"]
+    assert 0 < check["max_difference"] < 0.01
+    assert check["agreement"] > 0.97
+    assert entry["overflows"] == []
