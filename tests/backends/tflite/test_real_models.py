@@ -74,6 +74,9 @@ def test_image_classification_reference(runner: Runner, data_root: Path, images:
     assert result["route"] == "copied"
     job = BACKEND.compile(Request(model, TARGET, BACKEND.options({}, "here")))
     assert (runner.run(job).path / "model.tflite").read_bytes() == path.read_bytes()
+    asked = BACKEND.options({"metadata": True}, "here")
+    signed = runner.run(BACKEND.compile(Request(model, TARGET, asked))).path / "model.tflite"
+    assert b'"format":"edgeflow.tflite/1"' in signed.read_bytes()
     assert min(accuracies.values()) >= 0.85, accuracies  # MLPerf Tiny's target
     with pytest.raises(UnsupportedError, match="quantised already"):
         options = BACKEND.options({"precision": "float32"}, "here")

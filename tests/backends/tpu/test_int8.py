@@ -129,3 +129,25 @@ def test_codes():
     )
     for quantizer in (None, Quantizer("fixed", 9, True, 0), Quantizer("po2", 4)):
         assert integers.code_of(quantizer) is None
+
+
+def test_every_kind_of_product_is_that_of_the_float_graph():
+    """Zero points, padding, groups, strides: integers and float32 differ by float32's rounding."""
+    import json
+    import os
+    import subprocess
+    import sys
+
+    from edgeflow import toolchains
+
+    root = Path(sys.modules["edgeflow"].__file__).parents[1]
+    done = subprocess.run(
+        [toolchains.ensure(toolchains.get("tpu")), Path(__file__).with_name("int8_layers.py")],
+        capture_output=True, text=True, timeout=200, check=False,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert set(found) == integers.PRODUCTS - {"conv1d_transpose", "depthwise_conv1d"}
+    # Sums of some tens of thousands of steps: float32 is off by hundredths of a step.
+    assert max(found.values()) < 0.1, found
