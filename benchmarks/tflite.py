@@ -6,8 +6,8 @@ DATA is a folder with ``models/mlperf_tiny/image_classification`` (mlcommons/tin
 ``datasets/cifar10_ic01.npz``. The float ResNet8 of MLPerf Tiny is quantised after training with the
 unlabelled images; the file and the reference's own int8 file then run in one process in LiteRT with
 XNNPACK on one thread, in turn, ROUNDS times 50 inferences each (default 40), so that both see the
-same machine. What counts is the median over rounds of the ratio of the two CPU times; limit 1.05. The
-accuracy of both on the 200 labelled images stands beside it. Prints JSON.
+same machine. What counts is the median over rounds of the ratio of their CPU times; limit 1.05.
+The accuracy of both on the 200 labelled images stands beside it. Prints JSON.
 """
 
 from __future__ import annotations
