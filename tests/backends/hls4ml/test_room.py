@@ -21,7 +21,7 @@ def dense(size: int, bits: float, nonzero: int | None = None) -> Network:
 
 def test_small_fits_and_large_does_not() -> None:
     board = targets.load("pynq-z2")
-    options = BACKEND.options({}, "here")
+    options = BACKEND.options({"compiler": "vitis"}, "here")
     assert room.too_large(dense(12, 18), board, options) is None  # 144 multipliers, 220 DSPs
     reason = room.too_large(dense(60, 18), board, options)
     assert reason is not None
@@ -39,7 +39,7 @@ def test_a_reuse_factor_makes_room() -> None:
 
 def test_the_estimate_says_so() -> None:
     board = targets.load("pynq-z2")
-    options = BACKEND.options({}, "here")
+    options = BACKEND.options({"compiler": "vitis"}, "here")
     found = BACKEND.estimate(dense(60, 18), board, options)
     assert found["latency"].value is None
     assert "cannot fit" in str(found["latency"].reason)
