@@ -33,7 +33,9 @@ def test_small_fits_and_large_does_not() -> None:
 
 def test_a_reuse_factor_makes_room() -> None:
     board = targets.load("pynq-z2")
-    options = BACKEND.options({"strategy": "resource", "reuse_factor": 60}, "here")
+    options = BACKEND.options(
+        {"compiler": "vitis", "strategy": "resource", "reuse_factor": 60}, "here"
+    )
     assert room.too_large(dense(60, 18), board, options) is None
 
 
