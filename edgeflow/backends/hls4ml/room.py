@@ -33,7 +33,7 @@ def too_large(network: Network, target: Target, options: Mapping[str, Any]) -> s
         layer = network[name]
         kernel = layer.weights["kernel"]
         count = (kernel.size if kernel.nonzero is None else kernel.nonzero) / choice.reuse_factor
-        weight = _given(name, "weight", options) or _bits(kernel.bits, options)
+        weight = given(name, "weight", options) or _bits(kernel.bits, options)
         data = _input_bits(network, layer, options)
         each = max(1.0, weight / 3) * (weight + data)
         if max(weight, data) >= DSP_BITS:
@@ -56,7 +56,7 @@ def _bits(bits: float, options: Mapping[str, Any]) -> float:
     return min(bits, float(options["bits"]))
 
 
-def _given(name: str, role: str, options: Mapping[str, Any]) -> float | None:
+def given(name: str, role: str, options: Mapping[str, Any]) -> float | None:
     """Bits of the type that the options give a layer's weights or result; None without one."""
     own = options["layers"].get(name) or {}
     found = re.search(r"<\s*(\d+)", own.get(role) or own.get("precision") or "")
@@ -67,8 +67,8 @@ def _input_bits(network: Network, layer: Layer, options: Mapping[str, Any]) -> f
     """Bits of what a layer reads, through layers that only pass it on."""
     while layer.inputs:
         layer = network[layer.inputs[0]]
-        if given := _given(layer.name, "result", options):
-            return given
+        if found := given(layer.name, "result", options):
+            return found
         if layer.quantizer is not None or layer.macs:
             break
     return _bits(layer.activation_bits, options)

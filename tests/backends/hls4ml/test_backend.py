@@ -204,9 +204,13 @@ def test_estimates_without_synthesis():
     found = BACKEND.estimate(network, networks.PYNQ, BACKEND.options({}, "here"))
     assert found["macs"].value == 16 * 24 + 24 * 5
     assert found["weight_memory"].value == (16 * 24 + 24 + 24 * 5 + 5) * 6 / 8
-    for name in ("lut", "dsp"):
-        assert found[name].value is None
-        assert "synthesis" in found[name].reason
+    for name in ("lut", "ff"):
+        assert found[name].low < found[name].value < found[name].high
+        assert found[name].method == "model"
+        assert "HLS synthesis" in found[name].source
+    assert found["dsp"].value is not None
+    assert found["uram"].value is None
+    assert "synthesis" in found["uram"].reason
     for name in ("latency", "latency_cycles", "ii"):
         assert found[name].value > 0
         assert found[name].method == "model"

@@ -1,0 +1,49 @@
+"""Bits of every layer's types in an hls4ml project, before there is a plan.
+
+A plan (`plan_job`) takes them from the values; here they follow from the Network's quantisers, the
+options, and the rule that a sum is kept exact up to `WIDEST` bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from edgeflow.backends.hls4ml import room
+from edgeflow.estimate.hls_features import Widths
+from edgeflow.network import PASSING, Layer, Network
+
+WIDEST: Final = 40
+"""As `plan_job.WIDEST`: the widest result that is kept exact."""
+
+
+def widths(network: Network, options: Mapping[str, Any]) -> dict[str, Widths]:
+    """Bits by layer."""
+    found: dict[str, Widths] = {}
+    result: dict[str, float] = {}
+    for layer in network:
+        before = max([result[name] for name in layer.inputs if name in result] or [0.0])
+        made = _of_layer(layer, before, options)
+        result[layer.name] = made.output
+        found[layer.name] = made
+    return found
+
+
+def _of_layer(layer: Layer, before: float, options: Mapping[str, Any]) -> Widths:
+    default = float(options["bits"])
+    before = before or default
+    given = room.given(layer.name, "result", options)
+    own = layer.quantizer.bits if layer.quantizer is not None else None
+    kernel = layer.weights.get("kernel") or next(iter(layer.weights.values()), None)
+    if kernel is None:
+        passing = layer.kind in PASSING or layer.kind in ("relu", "pad", "crop", "max_pool2d")
+        result = given or own or (before if passing and layer.inputs else default)
+        return Widths(before, default, result, result)
+    weight = room.given(layer.name, "weight", options) or min(kernel.bits, default)
+    quantizer = kernel.quantizer
+    integer = float(quantizer.integer or 0.0) if quantizer is not None else 0.0
+    terms = max(1, kernel.size // max(1, kernel.shape[-1]))
+    exact = before + weight + math.ceil(math.log2(terms + 1))
+    full = exact if exact <= WIDEST else default
+    return Widths(before, weight, given or full, given or own or full, integer)

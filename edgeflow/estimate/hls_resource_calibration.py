@@ -1,0 +1,256 @@
+"""How the constants and bands of `edgeflow.estimate.hls_resources` come from HLS reports.
+
+`benchmarks/calibrate_hls.py` runs it on the ground truth under ``$EDGEFLOW_DATA``. Two steps:
+
+1. The terms of a matrix product, from single dense layers (wa-hls4ml, whose weights are known):
+   least squares of the relative error, constants not below 0, one regime at a time.
+2. What those layers do not have (functions, pooling, streams, deep pipelines, narrow products),
+   from real projects and hls4ml's own tests: coordinate descent on the mean log error, groups
+   alike, each constant within ten times of where it starts.
+
+Bands are conformal, from groups left out whole (a sixth of the shapes; a repository; a test).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from edgeflow.estimate.hls_resource_designs import (
+    SEVEN_SERIES_SLOWER,
+    Sample,
+    dense,
+    projects,
+    tests,
+)
+from edgeflow.estimate.hls_resources import OFFSET, UNITS, total
+from edgeflow.estimate.hls_schedule import COUNTED
+
+FORMAT: Final = "edgeflow.hls_resources/1"
+COVERAGE: Final = 0.9
+FEW: Final = 1.25
+"""By how much a band of few groups is wider than their 90 % quantile: an assumption."""
+LEAST: Final = 1.03
+"""The narrowest band."""
+
+START: Final[Mapping[str, float]] = {
+    "lut_compare": 2.6,
+    "lut_sum": 1.4,
+    "lut_table": 7.0,
+    "lut_softmax": 500.0,
+    "lut_softmax_class": 200.0,
+    "lut_fifo": 60.0,
+    "lut_line": 1.0,
+    "lut_soft_products": 1.5,
+    "ff_outputs": 0.5,
+    "ff_softmax": 300.0,
+    "ff_softmax_class": 60.0,
+    "ff_fifo": 60.0,
+    "ff_word": 3.0,
+    "ff_window": 1.0,
+    "ff_deep": 0.05,
+    "ff_table": 1.0,
+}
+"""What the constants of the second step start from: hls4ml's own tests of one layer."""
+
+RANGE: Final = 10.0
+
+Constants = dict[str, dict[str, float]]
+
+
+def error(name: str, truth: float, guess: float) -> float:
+    """The factor between two counts, up or down."""
+    offset = OFFSET[name]
+    return math.exp(abs(math.log((truth + offset) / (max(0.0, guess) + offset))))
+
+
+def matrix_terms(found: Sequence[Sample]) -> Constants:
+    """The first step: constants by regime of a dense layer."""
+    result: Constants = {}
+    for regime in sorted({sample.blocks[0].regime for sample in found}):
+        own = [sample for sample in found if sample.blocks[0].regime == regime]
+        terms: dict[str, float] = {}
+        for name in ("lut", "ff"):
+            rows = [getattr(sample.blocks[0], name) for sample in own]
+            used = {key for row in rows for key, value in row.items() if value}
+            keys = sorted(used - {"deep"})
+            table = [[row.get(key, 0.0) for key in keys] for row in rows]
+            values = _least_squares(table, [sample.truth[name] for sample in own])
+            terms |= {f"{name}_{key}": value for key, value in zip(keys, values, strict=True)}
+        result[regime] = terms
+    return result
+
+
+def _least_squares(table: list[list[float]], truths: list[float]) -> list[float]:
+    """Constants, none below 0, that make the squares of the relative errors least."""
+    import numpy as np
+
+    truth = np.maximum(np.asarray(truths), 1.0)
+    rows = np.asarray(table) / truth[:, None]
+    scale = np.maximum(np.abs(rows).max(axis=0), 1e-30)
+    rows = rows / scale
+    gram = rows.T @ rows + 1e-6 * np.eye(rows.shape[1])
+    goal = rows.T @ np.ones(len(rows))
+    found = np.zeros(len(goal))
+    for _ in range(20000):
+        before = found.copy()
+        for at in range(len(goal)):
+            found[at] = max(0.0, found[at] + (goal[at] - gram[at] @ found) / gram[at, at])
+        if np.abs(found - before).max() < 1e-9:
+            break
+    return [float(f"{value:.5g}") for value in found / scale]
+
+
+def plain_terms(found: Sequence[Sample], matrices: Constants) -> dict[str, float]:
+    """The second step: constants of what single dense layers do not have."""
+    weights = _weights(found)
+    # A design is linear in its constants: all else is summed once.
+    rows = []
+    for sample in found:
+        for name in ("lut", "ff"):
+            fixed = 0.0
+            free: dict[str, float] = {}
+            for block in sample.blocks:
+                own = matrices.get(block.regime, {})
+                for term, value in getattr(block, name).items():
+                    key = f"{name}_{term}"
+                    if key in own:
+                        fixed += value * own[key]
+                    elif key in START:
+                        free[key] = free.get(key, 0.0) + value
+            rows.append((name, sample.truth[name], fixed, free, weights[id(sample)]))
+
+    def loss(constants: Mapping[str, float]) -> float:
+        return sum(
+            weight
+            * math.log(error(name, truth, fixed + sum(constants[k] * v for k, v in free.items())))
+            for name, truth, fixed, free, weight in rows
+        ) + 0.01 * sum(abs(math.log(constants[key] / START[key])) for key in START)
+
+    best, step = dict(START), 2.0
+    least = loss(best)
+    while step > 1.05:
+        moved = False
+        for name in START:
+            for factor in (step, 1 / step):
+                trial = {**best, name: best[name] * factor}
+                if not 1 / RANGE <= trial[name] / START[name] <= RANGE:
+                    continue
+                if (score := loss(trial)) < least - 1e-9:
+                    best, least, moved = trial, score, True
+        if not moved:
+            step = math.sqrt(step)
+    return {name: float(f"{value:.3g}") for name, value in best.items()}
+
+
+def _weights(found: Iterable[Sample]) -> dict[int, float]:
+    """Groups count alike; projects five times as much as tests of one layer."""
+    found = list(found)
+    counts: dict[str, int] = {}
+    for sample in found:
+        counts[sample.design.group] = counts.get(sample.design.group, 0) + 1
+    return {
+        id(sample): (1.0 if sample.design.group.startswith("hls4ml test") else 5.0)
+        / counts[sample.design.group]
+        for sample in found
+    }
+
+
+def fit(singles: Sequence[Sample], wholes: Sequence[Sample]) -> Constants:
+    """All constants, by regime; ``plain`` holds those of every regime."""
+    matrices = matrix_terms(singles)
+    plain = plain_terms(wholes, matrices)
+    return {**matrices, "plain": {**plain, "seven_series": SEVEN_SERIES_SLOWER}}
+
+
+def leave_out(singles: Sequence[Sample], wholes: Sequence[Sample]) -> list[dict[str, Any]]:
+    """Each design predicted with constants fitted without its group."""
+    found = []
+    for group in sorted({sample.design.group for sample in (*singles, *wholes)}):
+        constants = fit(
+            [sample for sample in singles if sample.design.group != group],
+            [sample for sample in wholes if sample.design.group != group],
+        )
+        for sample in (*singles, *wholes):
+            if sample.design.group == group:
+                guess = total(sample.blocks, constants)
+                found.append({"sample": sample, "group": group, "guess": guess})
+    return found
+
+
+def width(sizes: Mapping[str, Sequence[float]]) -> float:
+    """The factor that should hold nine designs in ten of a further group, groups counting alike."""
+    flat = sorted((size, 1 / len(group)) for group in sizes.values() for size in group)
+    # With fewer than ten groups (n + 1) x 0.9 lies beyond all: their own quantile, FEW times.
+    many = (len(sizes) + 1) * COVERAGE <= len(sizes)
+    needed, reached = (len(sizes) + many) * COVERAGE, 0.0
+    for value, weight in flat:
+        reached += weight
+        if reached >= needed - 1e-9:
+            return max(value * (1 if many else FEW), LEAST)
+    return flat[-1][0]
+
+
+def band(residuals: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """A band, how often it holds when it comes from the other groups, and the errors."""
+    sizes: dict[str, list[float]] = {}
+    errors, rows, within = [], 0, 0
+    for item in residuals:
+        truth, guess = item["sample"].truth[name], item["guess"][name]
+        sizes.setdefault(item["group"], []).append(error(name, truth, round(guess)))
+        errors.append(abs(guess - truth) / truth if truth else float(guess > 0.5))
+    for group, own in sizes.items():
+        others = {key: value for key, value in sizes.items() if key != group}
+        if others:
+            limit = width(others)
+            rows += len(own)
+            within += sum(size <= limit + 1e-9 for size in own)
+    flat = sorted(size for own in sizes.values() for size in own)
+    medians = sorted(sorted(own)[len(own) // 2] for own in sizes.values())
+    return {
+        "factor": math.ceil(width(sizes) * 100) / 100,
+        "median_factor": round(medians[len(medians) // 2], 3),
+        "median_error": round(sorted(errors)[len(errors) // 2], 4),
+        "within_2x": round(sum(size <= 2 for size in flat) / len(flat), 4),
+        "worst_factor": round(flat[-1], 2),
+        "groups": len(sizes),
+        "rows": rows,
+        "within": within,
+    }
+
+
+def calibrate(data: Path) -> dict[str, Any]:
+    """Constants, and bands by class with what was seen on groups left out."""
+    singles, wholes = dense(data), [*projects(data), *tests(data)]
+    residuals = leave_out(singles, wholes)
+    bands: dict[str, Any] = {}
+    for klass in sorted({item["sample"].klass for item in residuals}):
+        own = [
+            item
+            for item in residuals
+            if item["sample"].klass == klass and not item["group"].startswith("hls4ml test")
+        ]
+        designs = [item["sample"].design for item in own]
+        sizes = [
+            sum(layer.weights["kernel"].size for layer in d.network if layer.kind in COUNTED)
+            for d in designs
+        ]
+        bands[klass] = {
+            "kinds": sorted({layer.kind for d in designs for layer in d.network} & COUNTED),
+            "range": [min(sizes), max(sizes)],
+            **{name: band(own, name) for name in UNITS},
+        }
+    return {
+        "format": FORMAT,
+        "constants": fit(singles, wholes),
+        "bands": bands,
+        "source": "HLS reports of wa-hls4ml, public hls4ml projects, hls4ml's layer tests",
+    }
+
+
+def write(data: Path, path: Path) -> None:
+    """Calibrate and write the coefficients' file."""
+    path.write_text(json.dumps(calibrate(data), indent=1) + "\n")
