@@ -6,6 +6,7 @@ Runs in `keras` (Keras 3, HGQ2) and in `qkeras` (Keras 2, QKeras of both kinds).
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from edgeflow.network import Network
 BATCH = 256
 EAGER = 64
 """Inputs at a time where every layer's output is kept until the end."""
+SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+"""Names that TensorFlow takes as scopes of a graph."""
 
 
 def probe(
@@ -87,7 +90,13 @@ def run(model: Any, x: np.ndarray[Any, Any], progress: Any) -> np.ndarray[Any, A
     import tensorflow as tf
 
     x = check_inputs(x, [tuple(t.shape)[1:] for t in flat(model.inputs)])
-    function: Callable[[Any], Any] = tf.function(lambda batch: model(batch, training=False))
+
+    def call(batch: Any) -> Any:
+        return model(batch, training=False)
+
+    # A graph refuses layers with names such as 'my layer', which Keras itself allows.
+    graph = all(SCOPE.fullmatch(layer.name) for layer in model.layers)
+    function: Callable[[Any], Any] = tf.function(call) if graph else call
     parts = []
     for start in range(0, len(x), BATCH):
         found = [np.asarray(item) for item in flat(function(tf.constant(x[start : start + BATCH])))]
