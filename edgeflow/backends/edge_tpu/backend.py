@@ -118,13 +118,14 @@ class EdgeTPU:
         result: Mapping[str, Any] | None = None,
     ) -> dict[str, Estimate]:
         """What it costs; the memory for parameters once the file is there."""
-        return costs.estimate(
-            TFLITE.estimate(network, target, _file_options(network, options)), target, result
-        )
+        size = {"bytes": result["file_bytes"]} if result and "file_bytes" in result else None
+        file_options = _file_options(network, options)
+        found = TFLITE.estimate(network, target, file_options, None, size)
+        return costs.estimate(found, target, result)
 
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
-        """The verdict, and the compiled file where there is one."""
-        found = {"verdict": compiled / "verdict.json"}
+        """The verdict, the file to compile, and the compiled file where there is one."""
+        found = {"verdict": compiled / "verdict.json", "tflite": compiled / "model.tflite"}
         if (made := compiled / "model_edgetpu.tflite").is_file():
             found["tflite_edgetpu"] = made
         return found

@@ -29,7 +29,7 @@ def compile(
     counts), ``compiler`` (`compiler_job.parse`'s answer, None where it did not run), ``notes``,
     ``file_bytes`` (of the file to deploy). Where the compiler ran, ``source`` names it, and
     counts, memory and where each operator runs are its own.
-    ``model_edgetpu.tflite`` and ``edgetpu.log`` lie beside it if the compiler ran.
+    ``model.tflite`` lies beside it, and ``model_edgetpu.tflite`` if the compiler ran.
 
     Raises:
         UnsupportedError: nothing maps.
@@ -58,6 +58,7 @@ def compile(
             ],
             remedy="quantise the model to int8 with int8 or uint8 input and output",
         )
+    shutil.copyfile(source, output / "model.tflite")
     found["file_bytes"] = size
     found["notes"] = _notes(found)
     (output / "verdict.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -92,11 +92,13 @@ def test_published_pairs(runner: Runner, data_root: Path, tmp_path: Path, name: 
     assert verdict == finished.result
     assert (verdict["operators"], verdict["mapped"]) == (operators, mapped)
     assert verdict["source"] == "static"
+    assert BACKEND.artifacts(finished.path)["tflite"].read_bytes() == path.read_bytes()
     memory = verdict["parameter_memory"]["on_chip"]
     assert 0.85 <= memory / parameters <= 1.02
     figures = BACKEND.estimate(
         load([path], runner).network, TARGET, BACKEND.options({}, "here"), None, verdict
     )
+    assert figures["model_size"].value == path.stat().st_size
     band = figures["on_chip_parameters"]
     assert band.low <= parameters <= band.high
     assert figures["latency"].value is None
