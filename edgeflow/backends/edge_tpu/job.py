@@ -79,14 +79,12 @@ def _compiled(found: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
         reason = "" if mapped else reasons.get(row["operator"], row["reason"])
         table.append({**row, "mapped": mapped, "reason": reason, "unsure": False})
     memory = {name: size for name, size in said["parameter_memory"].items() if size is not None}
-    first = next((row["number"] for row in table if row["mapped"]), len(table))
-    cut = next((row for row in table if row["number"] > first and not row["mapped"]), None)
     count = sum(row["mapped"] for row in table)
     return found | {
         "source": f"edgetpu_compiler {said['version'] or 'of unknown version'}",
         "mapped": count,
         "on_cpu": len(table) - count,
-        "cut": cut and {key: cut[key] for key in ("number", "operator", "name")},
+        "cut": verdict_job.cut(table),
         "parameter_memory": found["parameter_memory"] | memory,
         "table": table,
         "compiler": said,

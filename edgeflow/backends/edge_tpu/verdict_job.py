@@ -27,7 +27,10 @@ that fit and 7.91 MiB that do not (the same stacks); Google's page says 'roughly
 
 @dataclass(frozen=True)
 class Placed:
-    """An operator and where it runs; ``parameters`` in bytes as the Edge TPU stores them."""
+    """An operator and where it runs; ``parameters`` in bytes as the Edge TPU stores them.
+
+    ``follows``: it needs a mapped operator, itself or through others.
+    """
 
     operator: Operator
     mapped: bool
@@ -36,6 +39,7 @@ class Placed:
     unsure: bool = False
     parameters: int = 0
     on_chip: int = 0
+    follows: bool = False
 
     def row(self, number: int) -> dict[str, Any]:
         """Its row in the table."""
@@ -52,6 +56,7 @@ class Placed:
             "parameters": self.parameters,
             "on_chip": self.on_chip,
             "off_chip": self.parameters - self.on_chip,
+            "follows": self.follows,
         }
 
 
@@ -65,20 +70,23 @@ def place(graph: Graph) -> list[Placed]:
         needs = {t.index for t in operator.inputs if t is not None and not t.constant}
         outputs = {t.index for t in operator.outputs}
         refusal = rules.refuse(operator)
+        follows = bool(needs & (late | made_on_chip))
         if refusal is None and not needs & late:
             rule = rules.BY_KIND[operator.kind]
             size = parameters(operator)
             kept = size if size <= free else 0
             free -= kept
             made_on_chip |= outputs
-            found.append(Placed(operator, True, unsure=rule.unsure, parameters=size, on_chip=kept))
+            found.append(Placed(operator, True, "", "", rule.unsure, size, kept, follows))
             continue
-        if needs & (late | made_on_chip):
+        if follows:
             late |= outputs
         if refusal is None:
-            found.append(Placed(operator, False, AFTER, "make the operator before it map"))
+            found.append(
+                Placed(operator, False, AFTER, "make the operator before it map", follows=True)
+            )
         else:
-            found.append(Placed(operator, False, refusal.reason, refusal.remedy))
+            found.append(Placed(operator, False, refusal.reason, refusal.remedy, follows=follows))
     return found
 
 
@@ -126,8 +134,6 @@ def verdict(graph: Graph) -> dict[str, Any]:
     """
     placed = place(graph)
     rows = [item.row(number) for number, item in enumerate(placed)]
-    first = next((row["number"] for row in rows if row["mapped"]), len(rows))
-    cut = next((row for row in rows if row["number"] > first and not row["mapped"]), None)
     on_chip = sum(item.on_chip for item in placed)
     total = sum(item.parameters for item in placed)
     return {
@@ -135,7 +141,7 @@ def verdict(graph: Graph) -> dict[str, Any]:
         "operators": len(rows),
         "mapped": sum(row["mapped"] for row in rows),
         "on_cpu": sum(not row["mapped"] for row in rows),
-        "cut": None if cut is None else {key: cut[key] for key in ("number", "operator", "name")},
+        "cut": cut(rows),
         "parameter_memory": {
             "capacity": CAPACITY,
             "on_chip": on_chip,
@@ -143,3 +149,9 @@ def verdict(graph: Graph) -> dict[str, Any]:
         },
         "table": rows,
     }
+
+
+def cut(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The first operator on the processor that needs a mapped one; None where there is none."""
+    found = next((row for row in rows if row["follows"] and not row["mapped"]), None)
+    return found and {key: found[key] for key in ("number", "operator", "name")}

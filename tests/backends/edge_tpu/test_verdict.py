@@ -180,6 +180,16 @@ def test_what_comes_before_any_mapped_operator_does_not_cut() -> None:
     assert "int8 or uint8 input and output" in found["table"][0]["remedy"]
 
 
+def test_a_branch_beside_is_no_cut() -> None:
+    """An operator that cannot map and needs only an input stands beside, wherever it is listed."""
+    a = line(1, "RELU", tensor(0, (1, 4)))
+    b = line(2, "CAST", tensor(50, (1, 4), "FLOAT32"))
+    c = Operator("ADD", (a.outputs[0], b.outputs[0]), (tensor(3, (1, 4)),))
+    found = verdict_job.verdict(Graph((a, b, c), (), ()))
+    assert [row["mapped"] for row in found["table"]] == [True, False, True]
+    assert found["cut"] is None
+
+
 def test_every_rule_with_a_check_says_its_condition_and_remedy() -> None:
     for rule in rules_job.RULES:
         assert rule.kind == rule.kind.upper()
