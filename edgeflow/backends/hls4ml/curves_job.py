@@ -19,8 +19,10 @@ _erf = np.frompyfunc(math.erf, 1, 1)
 
 def _gelu(x: Array, attributes: Mapping[str, Any]) -> Array:
     if attributes.get("approximate"):
-        return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-    return x / 2 * (1 + np.asarray(_erf(x / math.sqrt(2)), np.float64))
+        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+        return np.asarray(x / 2 * (1 + np.tanh(inner)))
+    error: Array = np.asarray(_erf(x / math.sqrt(2)), np.float64)
+    return np.asarray(x / 2 * (1 + error))
 
 
 CURVES: Mapping[str, tuple[Callable[[Array, Mapping[str, Any]], Array], int]] = {
