@@ -67,7 +67,7 @@ def _padded(
 
 
 def conv(op: Op) -> None:
-    """Conv; a grouped one with a group per channel is depthwise."""
+    """Conv; a grouped one with a group per channel is depthwise, but for unequal strides."""
     kernel, bias = op.constant(1), op.constant(2)
     if kernel is None or (len(op.inputs) > 2 and op.inputs[2] and bias is None):
         return op.opaque(" with computed weights")
@@ -85,7 +85,8 @@ def conv(op: Op) -> None:
         "strides": strides, "padding": padding, "dilation_rate": dilation, "kernel_size": window,
     }  # fmt: skip
     spatial = tuple(range(2, 2 + rank))
-    if groups == channels and groups > 1:
+    # TensorFlow has no depthwise convolution with unequal strides; a grouped one it has.
+    if groups == channels and groups > 1 and len(set(strides)) == 1:
         multiplier = kernel.shape[0] // groups
         settings["depth_multiplier"] = multiplier
         array = kernel.reshape(groups, multiplier, *window).transpose(*spatial, 0, 1)
