@@ -27,7 +27,7 @@ PAIRS = {
     "mobilenet_v1_0.25_128_quant": (31, 31, 566_912),
     "mobilenet_v1_0.5_160_quant": (31, 31, 1_473_280),
 }
-# edgetpu_compiler -s prints so (coral.ai, Edge TPU compiler, and logs in public repositories)
+# in the form that edgetpu_compiler -s prints (coral.ai, public logs); the content is ours
 SAID = """\
 Edge TPU Compiler version 16.0.384591198
 
