@@ -324,17 +324,13 @@ def _check_calibration(network: Network, wanted: Iterable[Aim]) -> None:
     Raises:
         DataError: naming them all.
     """
-    needy = [
-        aim.name
-        for aim in wanted
-        if hasattr(aim.backend, "needs_data")
-        and aim.backend.needs_data(network, aim.target, aim.options)
-    ]
+    able: list[Any] = [aim for aim in wanted if hasattr(aim.backend, "needs_data")]
+    needy = [a.name for a in able if a.backend.needs_data(network, a.target, a.options)]
     if needy:
         raise DataError(
             f"{', '.join(needy)}: integer types need data to measure the model's ranges",
-            remedy="give a dataset (`data` in the recipe, --data on the command line), "
-            "or choose a precision of float32, float16 or dynamic",
+            remedy="give a dataset (`data` in the recipe, --data on the command line), or "
+            "a float precision where the backend has one (float32, float16, dynamic)",
         )
 
 
