@@ -214,6 +214,8 @@ def _plain(
                 yield [row[None]]
 
         converter.representative_dataset = batches
+        # TFLite's own form of a dense layer: microcontrollers' and NPUs' kernels take no other.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         _types(converter, params)
     return _run(converter)
 
