@@ -31,6 +31,8 @@ def render(coverage: Mapping[str, Any]) -> str:
         "- hls4ml: C simulation of the project for Alveo U250. tflite float32 and *as it is*: for",
         "  Raspberry Pi 4, in LiteRT (XNNPACK) and tflite-runtime (reference kernels); int8: for",
         "  STM32 H7A3. tpu: the StableHLO graph on CPU, for TPU v5e.",
+        "- rtl: the Verilog in Verilator. It takes models quantised to powers of two; a compilation",
+        "  that ran past its time limit did so on two busy cores.",
         "- Random inputs are standard normal, or fill the range that the model's quantiser says.",
         "  After-training int8 on random calibration says that the path works, not how good it is.",
         "",
@@ -77,6 +79,8 @@ def _row(entry: Mapping[str, Any], row: Mapping[str, Any], folder: str) -> str:
     why = "; ".join([*row.get("reasons", ()), *([row["why"]] if "why" in row else [])])
     if row["outcome"] == "differs" and row["agreement"] < row["agreement_wanted"]:
         why += f"; {_percent(row['agreement_wanted'])} of classes should agree"
+    if row.get("compared") == "logits":
+        why = "; ".join(part for part in (why, "compared before the softmax") if part)
     if row.get("first_divergence"):
         why += f"; the first layer that differs so much is {row['first_divergence']}"
     cells = [_name(entry, folder), row["aim"], row["outcome"]]
