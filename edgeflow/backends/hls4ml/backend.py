@@ -12,10 +12,11 @@ from typing import Any
 from edgeflow import validation
 from edgeflow.artifacts import PROJECT
 from edgeflow.backends.base import Limit, Problem, Request, Run, Simulation, Synthesis
-from edgeflow.backends.hls4ml import costs, reuse, rules, synthesis, tolerances
+from edgeflow.backends.hls4ml import costs, reuse, room, rules, synthesis, tolerances
 from edgeflow.backends.hls4ml import options as recipe_options
 from edgeflow.backends.hls4ml.compilers import COMPILERS, for_device
 from edgeflow.errors import TargetError
+from edgeflow.estimate.hls_digits import Digits
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
 from edgeflow.network import Network
@@ -56,6 +57,8 @@ class Hls4ml:
                     None, f"the target '{target.name}' is no FPGA", "choose an FPGA, or give a part"
                 )
             )
+        if large := room.unstorable(network, target, options):
+            found.append(large)
         return found + _device(target, options)
 
     def limits(self) -> list[Limit]:
@@ -200,7 +203,10 @@ class Hls4ml:
         report = (result or {}).get("synthesis")
         options = _settled(target, options)
         clock = options["clock_mhz"] or target.clock_mhz
-        return costs.estimates(network, target, clock, report, options)
+        counted = {
+            name: Digits(*counts) for name, counts in ((result or {}).get("digits") or {}).items()
+        }
+        return costs.estimates(network, target, clock, report, options, counted)
 
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The project's folder."""

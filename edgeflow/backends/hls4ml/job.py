@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from edgeflow.backends.hls4ml import convert_job, csim_job, project_job
 from edgeflow.backends.hls4ml.compilers import COMPILERS
 from edgeflow.backends.hls4ml.draw_job import draw
 from edgeflow.backends.hls4ml.plan_job import Plan
+from edgeflow.estimate import hls_digits
 from edgeflow.network import Network
 
 SAME_VALUES = ("flatten", "reshape", "identity")
@@ -76,6 +78,7 @@ def compile(
         "version": convert_job.version(),
         "compiler": params["compiler"],
         "unsimulated": kind.unsimulated,
+        "digits": _digits(plan),
     }
     result["notes"] = _notes(result)
     result["scale"] = float(np.abs(golden["y"]).max(initial=0)) if "y" in golden else 1.0
@@ -96,6 +99,19 @@ def compile(
             shutil.copyfile(path, folder / "weights" / path.name)
     progress(4, 4)
     return result
+
+
+def _digits(plan: Plan) -> dict[str, list[float]]:
+    """The digits of each product's weights (`hls_digits.Digits`), by Network layer."""
+    found = {}
+    by_name = {item.name: item for item in plan.layers}
+    for layer, name in plan.place.items():
+        kernel = by_name[name].attributes.get("weight_data") if name in by_name else None
+        kind = by_name[name].types.get("weight") if name in by_name else None
+        if kernel is not None and kind is not None and np.ndim(kernel) >= 2:
+            counts = hls_digits.of_array(kernel, kind.fraction)
+            found[layer] = [float(value) for value in astuple(counts)[:-1]]
+    return found
 
 
 def _input_type(network: Network, plan: Plan, params: dict[str, Any]) -> str:
