@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from edgeflow.backends.base import Problem
 from edgeflow.backends.hls4ml import reuse
 from edgeflow.network import Layer, Network
 from edgeflow.targets import Target
@@ -48,6 +49,43 @@ def too_large(network: Network, target: Target, options: Mapping[str, Any]) -> s
         f"as configured it cannot fit: its multipliers take about {luts:,.0f} LUTs beside "
         f"{min(blocks, dsp.value):,.0f} DSPs, {target.name} has {lut.value:,.0f} and "
         f"{dsp.value:,.0f}; set a larger reuse_factor, fewer bits, or a larger target"
+    )
+
+
+BLOCK: Final = 18 * 1024
+"""Bits of a block of RAM, parity included (AMD UG473)."""
+LUT_RAM: Final = 64
+"""Bits that a LUT can hold (AMD UG474; not every LUT can, so this is generous)."""
+
+
+def unstorable(network: Network, target: Target, options: Mapping[str, Any]) -> Problem | None:
+    """Weights that the device cannot hold, whatever the strategy and the reuse factor.
+
+    Every weight that is not 0 lies in a block of RAM, in LUTs, or is logic of no fewer LUTs.
+    """
+    names = ("lut", "bram_18k", "uram")
+    sizes = {name: target.figure("resources", name) for name in names}
+    if sizes["lut"] is None or sizes["bram_18k"] is None:
+        return None
+    uram = sizes["uram"].value * 288 * 1024 if sizes["uram"] else 0.0
+    have = sizes["bram_18k"].value * BLOCK + uram + sizes["lut"].value * LUT_RAM
+    kernels = {
+        layer.name: layer.weights["kernel"] for layer in network if "kernel" in layer.weights
+    }
+    counts = {name: k.size if k.nonzero is None else k.nonzero for name, k in kernels.items()}
+    need = sum(
+        counts[name] * (given(name, "weight", options) or _bits(kernel.bits, options))
+        for name, kernel in kernels.items()
+    )
+    if need <= have:
+        return None
+    fits = have / max(1, sum(counts.values()))
+    advice = f"{int(fits)} bits a weight would fit" if fits >= 1 else "prune it, or make it smaller"
+    return Problem(
+        None,
+        f"its weights take {need / 1e6:.3g} Mbit, {target.name} holds {have / 1e6:.3g} Mbit at "
+        f"most: {need / have:.3g} times too much",
+        f"{advice}; or choose a larger target",
     )
 
 

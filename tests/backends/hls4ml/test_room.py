@@ -48,3 +48,15 @@ def test_the_estimate_says_so() -> None:
     assert found["energy_per_inference"].value is None
     few = replace(dense(12, 6))
     assert BACKEND.estimate(few, board, options)["latency"].value is not None
+
+
+def test_weights_that_no_memory_holds_are_refused() -> None:
+    board = targets.load("pynq-z2")
+    options = BACKEND.options({"compiler": "vitis", "strategy": "resource"}, "here")
+    assert room.unstorable(dense(500, 16), board, options) is None  # 4 Mbit
+    problem = room.unstorable(dense(2000, 16), board, options)  # 64 Mbit
+    assert problem is not None
+    assert "64 Mbit" in problem.message
+    assert "a larger target" in problem.remedy
+    assert problem in BACKEND.check(dense(2000, 16), board, options)
+    assert room.unstorable(dense(2000, 16), targets.load("alveo-u250"), options) is None
