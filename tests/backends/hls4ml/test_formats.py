@@ -121,7 +121,9 @@ def test_keywords_in_qonnx(data_root: Path, tmp_path: Path, runner: Runner) -> N
     """Three bits, in steps that are no powers of two; the input is rounded to 8 such bits."""
     given = np.load(data_root / "datasets/kws01_int8_mfcc.npz")
     x = ((given["x"].astype("float32") - 83) * 0.5847029089927673).swapaxes(1, 2)
-    np.savez(tmp_path / "x.npz", x_test=x.reshape(-1, 1, 10, 49)[:INPUTS], y_test=given["y"][:INPUTS])
+    np.savez(
+        tmp_path / "x.npz", x_test=x.reshape(-1, 1, 10, 49)[:INPUTS], y_test=given["y"][:INPUTS]
+    )
     network, entry, check = simulated(
         [data_root / KEYWORDS], tmp_path, runner, data=tmp_path / "x.npz"
     )
