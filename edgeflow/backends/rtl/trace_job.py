@@ -14,9 +14,12 @@ from da4ml.types import CombLogic
 from edgeflow.backends.fixed_job import Fixed, exact, fitting, parse
 from edgeflow.backends.rtl.layers_job import Context, trace_layer
 from edgeflow.backends.rtl.quantize_job import Grid, grid_of
+from edgeflow.errors import UnsupportedError
 from edgeflow.network import Layer, Network
 
 Array = np.ndarray[Any, Any]
+WIDEST = 60
+"""Bits of a value: sums on the way to it may take a few more."""
 
 
 @dataclass
@@ -81,6 +84,7 @@ def trace(
             tensors[layer.name] = trace_layer(
                 layer, [tensors[name] for name in layer.inputs], context
             )
+            _see_width(layer, tensors[layer.name])
     output = tensors[network.outputs[0]]
     comb = comb_trace(x, output, keep_dead_inputs=True)
     return Traced(
@@ -89,6 +93,22 @@ def trace(
         {"rounding": spread.rounding, "overflow": spread.overflow},
         next((name for name in host if network[name].kind == "softmax"), None),
     )  # fmt: skip
+
+
+def _see_width(layer: Layer, values: FixedVariableArray) -> None:
+    """See that 64-bit integers, which the interpreter computes with, hold a layer's values.
+
+    Raises:
+        UnsupportedError: they do not.
+    """
+    sign, integer, fraction = (np.asarray(part, np.int64) for part in values.kif)
+    widest = int((sign + integer + fraction).max(initial=0))
+    if widest > WIDEST:
+        raise UnsupportedError(
+            f"layer '{layer.name}': its values take {widest} bits, expected at most {WIDEST}",
+            remedy="retrain with compress: {method: qkeras} or {method: hgq2}, which round what "
+            "comes out of each layer",
+        )
 
 
 def _host_layers(network: Network) -> list[str]:
