@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,10 @@ class CortexM:
         return TFLITE.needs_data(network, target, options)
 
     def base(self, request: Request) -> Job:
-        """The job that makes the .tflite file."""
-        return TFLITE.compile(request)
+        """The job that makes the .tflite file; its dense layers have one scale each, as the kernels
+        take them."""
+        job = TFLITE.compile(request)
+        return replace(job, params={**job.params, "dense_scales": "one"})
 
     def compile(self, request: Request) -> Job:
         """The job that writes the C library."""

@@ -31,6 +31,7 @@ def convert(
 
     ``inputs``: ``model`` (a Model's folder), maybe ``data`` (``data.npz``).
     ``params``: ``precision``, ``input_type``, ``output_type``, ``calibration_samples``, maybe
+    ``dense_scales`` (``one``: a scale for the whole kernel), maybe
     ``labels`` (class names) and ``metadata`` (whether to write signature and metadata; None: into
     every file but one that is copied, which stays as it is to the byte).
 
@@ -214,8 +215,9 @@ def _plain(
                 yield [row[None]]
 
         converter.representative_dataset = batches
-        # TFLite's own form of a dense layer: microcontrollers' and NPUs' kernels take no other.
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+        # A scale for each output is the more exact; some kernels take but one for a dense layer.
+        one = params.get("dense_scales") == "one"
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = one
         _types(converter, params)
     return _run(converter)
 

@@ -1,8 +1,8 @@
 """Every format of a model: its C simulation against the model's own framework.
 
 On inputs of the design's own grid, and before a final softmax. A model that is quantised itself
-must be equal to the bit (QKeras: tests/e2e/test_real_models.py too); a float one differs by what the design's types lose: as much as their
-emulation says, to the bit.
+must be equal to the bit (QKeras: tests/e2e/test_real_models.py too); a float one differs by what
+the design's types lose: as much as their emulation says, to the bit.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def simulated(files, folder, runner, data=None):
+def simulated(files, folder, runner, data=None, inputs=INPUTS):
     network = edgeflow.inspect(*files, runner=runner)
     report = edgeflow.compile(
-        files, ["alveo-u250"], folder / "out", runner=runner, inputs=INPUTS, data=data
+        files, ["alveo-u250"], folder / "out", runner=runner, inputs=inputs, data=data
     )
     entry = report["targets"]["alveo-u250"]
     (check,) = entry["verification"]
     assert entry["verified"], check
-    assert check["inputs"] == INPUTS
+    assert check["inputs"] == inputs
     assert entry["overflows"] == []
     return network, entry, check
 
@@ -83,19 +83,19 @@ def test_keras3(made: Path, tmp_path: Path, runner: Runner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "form"),
+    ("name", "form", "inputs"),
     [
-        ("keras/qkeras-v3_3layer.keras", "qkeras_v3"),
-        ("onnx/branched_model_ch_last.onnx", "qonnx"),
+        ("keras/qkeras-v3_3layer.keras", "qkeras_v3", INPUTS),
+        ("onnx/branched_model_ch_last.onnx", "qonnx", 4),  # images of 256 x 256
     ],
 )
 def test_quantised_files(
-    name: str, form: str, data_root: Path, tmp_path: Path, runner: Runner
+    name: str, form: str, inputs: int, data_root: Path, tmp_path: Path, runner: Runner
 ) -> None:
     path = data_root / EXAMPLES / name
     weights = path.with_name(f"{path.stem}_weights.h5")
     files = [path, weights] if path.suffix == ".json" else [path]
-    network, entry, check = simulated(files, tmp_path, runner)
+    network, entry, check = simulated(files, tmp_path, runner, inputs=inputs)
     assert network.source["format"] == form
     exact(entry, check)
 
