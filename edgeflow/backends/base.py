@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from edgeflow import validation
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.frontends.model import Model
 from edgeflow.jobs import Finished, Job
@@ -27,7 +28,19 @@ from edgeflow.network import Network
 from edgeflow.targets import Target
 from edgeflow.verify import Tolerance
 
-__all__ = ["Backend", "Limit", "Problem", "Request", "Simulation", "Synthesis", "Tolerance"]
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+__all__ = [
+    "Backend",
+    "Configured",
+    "Limit",
+    "Problem",
+    "Request",
+    "Simulation",
+    "Synthesis",
+    "Tolerance",
+]
 
 
 @dataclass(frozen=True)
@@ -113,6 +126,24 @@ class Synthesis:
 
 Run = Callable[[Job], Finished]
 """Runs a job of the pipeline's, or finds it in the store."""
+
+
+class Configured:
+    """A backend's two methods about its options, which `Options` (a pydantic model) describes."""
+
+    Options: ClassVar[type[BaseModel]]
+
+    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Check the recipe's options and fill in the defaults.
+
+        Raises:
+            RecipeError: an unknown option or a wrong value, all at once.
+        """
+        return validation.options(self.Options, given, where)
+
+    def schema(self) -> dict[str, Any]:
+        """The options' JSON Schema."""
+        return self.Options.model_json_schema()
 
 
 class Backend(Protocol):

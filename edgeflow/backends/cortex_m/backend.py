@@ -9,8 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeflow import validation
-from edgeflow.backends.base import Limit, Problem, Request, Run, Simulation, Synthesis, Tolerance
+from edgeflow.backends.base import (
+    Configured,
+    Limit,
+    Problem,
+    Request,
+    Run,
+    Simulation,
+    Synthesis,
+    Tolerance,
+)
 from edgeflow.backends.cortex_m import costs, limits
 from edgeflow.backends.cortex_m.options import Options
 from edgeflow.backends.tflite.backend import BACKEND as TFLITE
@@ -50,23 +58,12 @@ EXACT = Tolerance(0.0, 1.0, "the kernels compute what TensorFlow Lite's referenc
 REFERENCE = "tflite-runtime BUILTIN_REF"
 
 
-class CortexM:
+class CortexM(Configured):
     """See `edgeflow.backends.base.Backend`."""
 
     name = "cortex_m"
     description = "C libraries and firmware for Arm Cortex-M (int8), checked in QEMU"
-
-    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """Check the recipe's options (`options.Options`) and fill in the defaults.
-
-        Raises:
-            RecipeError: an unknown option or a wrong value.
-        """
-        return validation.options(Options, given, where)
-
-    def schema(self) -> dict[str, Any]:
-        """The options' JSON Schema."""
-        return Options.model_json_schema()
+    Options = Options
 
     def limits(self) -> list[Limit]:
         """What there are kernels for."""

@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgeflow import validation
-from edgeflow.backends.base import Limit, Problem, Request, Simulation
+from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation
 from edgeflow.backends.edge_tpu import costs
 from edgeflow.backends.edge_tpu import rules_job as rules
 from edgeflow.backends.edge_tpu.options import Options
@@ -24,23 +23,12 @@ from edgeflow.targets import Target
 PROGRAM = "edgetpu_compiler"
 
 
-class EdgeTPU:
+class EdgeTPU(Configured):
     """See `edgeflow.backends.base.Backend`."""
 
     name = "edge_tpu"
     description = "int8 TFLite files for Coral's Edge TPU: what maps, and edgetpu_compiler"
-
-    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """Check the recipe's options (`options.Options`) and fill in the defaults.
-
-        Raises:
-            RecipeError: an unknown option or a wrong value.
-        """
-        return validation.options(Options, given, where)
-
-    def schema(self) -> dict[str, Any]:
-        """The options' JSON Schema."""
-        return Options.model_json_schema()
+    Options = Options
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """What the .tflite file cannot hold; which operators map is said once it is there."""

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeflow import validation
-from edgeflow.backends.base import Limit, Problem, Request, Simulation
+from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation
 from edgeflow.backends.ethos_u import costs, operators
 from edgeflow.backends.ethos_u.options import Options
 from edgeflow.backends.tflite.backend import BACKEND as TFLITE
@@ -19,23 +18,12 @@ from edgeflow.targets import Target
 SETTINGS = ("accelerator", "system_config", "memory_mode")
 
 
-class EthosU:
+class EthosU(Configured):
     """See `edgeflow.backends.base.Backend`."""
 
     name = "ethos_u"
     description = "int8 TFLite files compiled for Arm Ethos-U NPUs, by Vela"
-
-    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """Check the recipe's options (`options.Options`) and fill in the defaults.
-
-        Raises:
-            RecipeError: an unknown option or a wrong value.
-        """
-        return validation.options(Options, given, where)
-
-    def schema(self) -> dict[str, Any]:
-        """The options' JSON Schema."""
-        return Options.model_json_schema()
+    Options = Options
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """What the .tflite file cannot hold, and what Vela must be told and is not."""

@@ -9,9 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgeflow import validation
 from edgeflow.artifacts import PROJECT
-from edgeflow.backends.base import Limit, Problem, Request, Run, Simulation, Synthesis
+from edgeflow.backends.base import Configured, Limit, Problem, Request, Run, Simulation, Synthesis
 from edgeflow.backends.hls4ml import costs, reuse, room, rules, synthesis, tolerances
 from edgeflow.backends.hls4ml import options as recipe_options
 from edgeflow.backends.hls4ml.compilers import COMPILERS, for_device
@@ -29,23 +28,12 @@ ROOM = 0.02
 """Of agreement, between what tuning measured and what a simulation must reach."""
 
 
-class Hls4ml:
+class Hls4ml(Configured):
     """See `edgeflow.backends.base.Backend`."""
 
     name = "hls4ml"
     description = "HLS projects (C++) for AMD's, Intel's and other HLS tools, by hls4ml"
-
-    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """Check the recipe's options (`options.Options`) and fill in the defaults.
-
-        Raises:
-            RecipeError: an unknown option or a wrong value.
-        """
-        return validation.options(recipe_options.Options, given, where)
-
-    def schema(self) -> dict[str, Any]:
-        """The options' JSON Schema."""
-        return recipe_options.Options.model_json_schema()
+    Options = recipe_options.Options
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """Everything that stands in the way, by `rules.RULES`."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeflow import validation
-from edgeflow.backends.base import Limit, Problem, Request, Simulation
+from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation
 from edgeflow.backends.onnxruntime import costs, support, tolerances
 from edgeflow.backends.onnxruntime.options import OPSET, SAMPLES, Options
 from edgeflow.backends.tflite.backend import _classes, _spread
@@ -21,23 +20,12 @@ from edgeflow.targets import Target
 
 
 @dataclass(frozen=True)
-class OnnxRuntime:
+class OnnxRuntime(Configured):
     """See `edgeflow.backends.base.Backend`."""
 
     name: str = "onnxruntime"
     description: str = "ONNX files (float32, int8 QDQ) for ONNX Runtime"
-
-    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """Those of `Options`; None is chosen by `resolve`.
-
-        Raises:
-            RecipeError: an unknown option or a wrong value.
-        """
-        return validation.options(Options, given, where)
-
-    def schema(self) -> dict[str, Any]:
-        """The options' JSON Schema."""
-        return Options.model_json_schema()
+    Options = Options
 
     def limits(self) -> list[Limit]:
         """What it takes, from `support`'s tables."""

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeflow import validation
-from edgeflow.backends.base import Limit, Problem, Request, Run, Simulation, Synthesis
+from edgeflow.backends.base import Configured, Limit, Problem, Request, Run, Simulation, Synthesis
 from edgeflow.backends.rtl import build, costs, limits, names, rules, stream, timing, tolerances
 from edgeflow.backends.rtl import options as recipe_options
 from edgeflow.estimate.quantity import Estimate
@@ -17,23 +16,12 @@ from edgeflow.network import Network
 from edgeflow.targets import Target
 
 
-class Rtl:
+class Rtl(Configured):
     """See `edgeflow.backends.base.Backend`."""
 
     name = "rtl"
     description = "Verilog and VHDL from adder graphs, by da4ml and open synthesis"
-
-    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """Check the recipe's options (`options.Options`) and fill in the defaults.
-
-        Raises:
-            RecipeError: an unknown option or a wrong value.
-        """
-        return validation.options(recipe_options.Options, given, where)
-
-    def schema(self) -> dict[str, Any]:
-        """The options' JSON Schema."""
-        return recipe_options.Options.model_json_schema()
+    Options = recipe_options.Options
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """Everything that stands in the way, by `rules`."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeflow import validation
-from edgeflow.backends.base import Limit, Problem, Request, Simulation, Tolerance
+from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation, Tolerance
 from edgeflow.backends.tflite import costs, support, tolerances
 from edgeflow.backends.tflite.options import SAMPLES, Options
 from edgeflow.errors import DataError
@@ -20,23 +19,12 @@ from edgeflow.targets import Target
 
 
 @dataclass(frozen=True)
-class TFLite:
+class TFLite(Configured):
     """See `edgeflow.backends.base.Backend`."""
 
     name: str = "tflite"
     description: str = "TensorFlow Lite files (float32, float16, dynamic, int8, 16x8)"
-
-    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """Those of `Options`; None is chosen by `resolve`.
-
-        Raises:
-            RecipeError: an unknown option or a wrong value.
-        """
-        return validation.options(Options, given, where)
-
-    def schema(self) -> dict[str, Any]:
-        """The options' JSON Schema."""
-        return Options.model_json_schema()
+    Options = Options
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """Everything that stands in the way; an empty list where nothing does."""

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeflow import validation
-from edgeflow.backends.base import Limit, Problem, Request, Simulation, Tolerance
+from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation, Tolerance
 from edgeflow.backends.tpu import checks, costs
 from edgeflow.backends.tpu.generations import GENERATIONS
 from edgeflow.backends.tpu.options import Options
@@ -19,23 +18,12 @@ from edgeflow.targets import Target
 RUNTIME = "StableHLO on CPU (XLA)"
 
 
-class Tpu:
+class Tpu(Configured):
     """Compiles by `jax.export`; needs no TPU, and no libtpu but for `ahead`."""
 
     name = "tpu"
     description = "StableHLO graph for Cloud TPUs and CPU (jax.export), compiled ahead of time"
-
-    def options(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """Those of `Options`.
-
-        Raises:
-            RecipeError: an unknown option or a wrong value, all at once.
-        """
-        return validation.options(Options, given, where)
-
-    def schema(self) -> dict[str, Any]:
-        """The options' JSON Schema."""
-        return Options.model_json_schema()
+    Options = Options
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """Everything that stands in the way, at once."""
