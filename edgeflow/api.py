@@ -150,18 +150,44 @@ def estimate(
     *,
     backend: str | None = None,
     options: Mapping[str, Any] | None = None,
+    clock_mhz: float | None = None,
+    runtime: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """What the Network would cost on each target, in the form of the report's ``targets``.
 
+    Args:
+        network: what `inspect` gives.
+        targets: one or several names, or paths of target files.
+        backend: its name; default each target's first.
+        options: the backend's options.
+        clock_mhz, runtime, settings: what-ifs: another clock (MHz), runtime (``tflm``,
+            ``tflm-cmsis-nn``, ``x-cube-ai``, ``microtvm``, ``edgeflow``), and figures, settings or
+            backend options by name (``{"ram": 262144, "reuse_factor": 8}``).
+
+    Returns:
+        by target: ``estimates`` (quantity to ``value``, ``low``, ``high``, ``unit``, ``method``,
+        ``source``, and ``reason`` where ``value`` is None), ``problems``, ``notes``, ``backend``,
+        ``title``.
+
     Raises:
         UnsupportedError: no target was named.
+        InputError: an unknown target, setting or runtime; a clock that cannot be.
     """
     from edgeflow.estimating import estimate_targets
 
     names = [targets] if isinstance(targets, str) else list(targets)
     if not names:
         raise UnsupportedError("expected at least one target")
-    return estimate_targets(lambda: network, names, backend=backend, options=options)
+    return estimate_targets(
+        lambda: network,
+        names,
+        backend=backend,
+        options=options,
+        clock_mhz=clock_mhz,
+        runtime=runtime,
+        settings=settings,
+    )
 
 
 def deploy(folder: File, target: str, host: str, **settings: Any) -> dict[str, Any]:

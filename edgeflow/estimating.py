@@ -3,11 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from edgeflow import targets
+from edgeflow import targets, whatif
 from edgeflow.backends import registry
+from edgeflow.backends.base import Backend
+from edgeflow.errors import InputError, RecipeError, TargetError
 from edgeflow.network import Network
+from edgeflow.targets import Target
+
+NOWHERE: Final = "neither this target nor its backend has it"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One target of a question: as its file has it, and as the question replaced it.
+
+    ``options`` has passed the backend's `options`; ``notes`` are for the reader.
+    """
+
+    target: Target
+    backend: Backend
+    options: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every target beside the model.
+
+    ``options`` are the backend's, all of which it must know; ``settings`` may also be a target's
+    figures and settings, and those that a target and its backend do not know are left out there
+    (see `edgeflow.whatif`).
+    """
+
+    backend: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    clock_mhz: float | None = None
+    runtime: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def estimate_targets(
@@ -16,33 +51,170 @@ def estimate_targets(
     *,
     backend: str | None = None,
     options: Mapping[str, Any] | None = None,
+    clock_mhz: float | None = None,
+    runtime: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """What the Network would cost on each target, in the form of the report's ``targets``.
 
     Args:
         read: gives the Network; called once the targets and options are known to be right.
-        names: targets.
+        names: targets, or paths of target files (``.yaml``).
         backend: its name; the target's first by default.
         options: the backend's options.
+        clock_mhz, runtime, settings: replace what the targets have: see `edgeflow.whatif.apply`.
+            A setting may also be an option of the backend (``reuse_factor``), dots for nested
+            ones (``layers.fc1.reuse_factor``), ``clock_ns`` for a period.
 
     Raises:
-        EdgeflowError: an unknown target, backend or option; the model cannot be read.
+        EdgeflowError: an unknown target, backend, option or setting; a clock that cannot be; the
+            model cannot be read.
     """
-    chosen = []
-    for name in names:
-        target = targets.load(name)
-        compiler = registry.choose(target, backend)
-        chosen.append((target, compiler, compiler.options(dict(options or {}), "--option")))
+    question = Question(backend, dict(options or {}), clock_mhz, runtime, dict(settings or {}))
+    chosen = ask(names, question)
     network = read()
+    return {one.target.name: _entry(one, network) for one in chosen}
+
+
+def ask(names: Sequence[str], question: Question) -> list[Asked]:
+    """The targets as a question replaces them, each with its backend and checked options.
+
+    Raises:
+        EdgeflowError: see `estimate_targets`.
+    """
+    if question.clock_mhz is not None:
+        whatif.positive("clock", question.clock_mhz, "MHz")
+    if question.runtime is not None:
+        whatif.known_runtime(question.runtime)
+    settings = _settled(question.settings)
+    pairs = []
+    for name in names:
+        target = _load(name)
+        pairs.append((target, registry.choose(target, question.backend)))
+    _refuse_unknown(pairs, settings)
+    failed: dict[str, str] = {}
+    taken: set[str] = set()
+    found = []
+    for target, backend in pairs:
+        options, left = _options(backend, target, question, settings, failed)
+        mine = {key: v for key, v in settings.items() if whatif.understands(target, key)}
+        asked = whatif.apply(target, question.clock_mhz, question.runtime, mine)
+        taken |= {*mine, *(key for key in settings if key not in left)}
+        notes = whatif.remarks(asked, target)
+        notes += [
+            f"'{key}' was left out: {failed.get(key) or NOWHERE}" for key in left if key not in mine
+        ]
+        found.append(Asked(asked, backend, options, tuple(notes)))
+    if wrong := [key for key in settings if key not in taken]:
+        raise InputError(
+            "values that no target takes",
+            where="--set",
+            details=[failed.get(key, f"'{key}' has a wrong value") for key in wrong],
+        )
+    return found
+
+
+def _entry(asked: Asked, network: Network) -> dict[str, Any]:
+    target, compiler, options = asked.target, asked.backend, asked.options
     return {
-        target.name: {
-            "backend": compiler.name,
-            "title": target.title,
-            "problems": [str(problem) for problem in compiler.check(network, target, settings)],
-            "estimates": {
-                quantity: figure.to_json()
-                for quantity, figure in compiler.estimate(network, target, settings).items()
-            },
-        }
-        for target, compiler, settings in chosen
+        "backend": compiler.name,
+        "title": target.title,
+        "problems": [str(problem) for problem in compiler.check(network, target, options)],
+        "notes": list(asked.notes),
+        "estimates": {
+            quantity: figure.to_json()
+            for quantity, figure in compiler.estimate(network, target, options).items()
+        },
     }
+
+
+def _load(name: str) -> Target:
+    try:
+        target = targets.load(name)
+    except TargetError as error:
+        if not error.message.startswith("unknown target"):
+            raise
+        raise TargetError(
+            error.message,
+            remedy=f"{error.remedy}; a board of your own is a file: --target my-board.yaml "
+            "(docs/targets.md), or a like one with other figures: --set ram=65536",
+        ) from None
+    whatif.refuse_contradictions(target)
+    return target
+
+
+def _settled(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A period as a clock."""
+    found = dict(settings)
+    if "clock_ns" in found:
+        found.setdefault(
+            "clock_mhz", 1e3 / whatif.positive("clock_ns", found.pop("clock_ns"), "ns")
+        )
+    if "runtime" in found:
+        whatif.known_runtime(str(found["runtime"]))
+    if found.get("clock_mhz") is not None:
+        found["clock_mhz"] = whatif.positive("clock_mhz", found["clock_mhz"], "MHz")
+    return found
+
+
+def _refuse_unknown(pairs: Sequence[tuple[Target, Backend]], settings: Mapping[str, Any]) -> None:
+    """Keys that no target and no backend of the question knows."""
+    wrong = [
+        key
+        for key in settings
+        if not any(
+            whatif.understands(target, key) or key.partition(".")[0] in _names(backend)
+            for target, backend in pairs
+        )
+    ]
+    if wrong:
+        every = {name for target, _ in pairs for name in whatif.known(target)}
+        every |= {name for _, backend in pairs for name in _names(backend)} | {"clock_ns"}
+        raise whatif.unknown(wrong, sorted(every))
+
+
+def _names(backend: Backend) -> set[str]:
+    return set(backend.schema().get("properties", {}))
+
+
+def _options(
+    backend: Backend,
+    target: Target,
+    question: Question,
+    settings: Mapping[str, Any],
+    failed: dict[str, str],
+) -> tuple[dict[str, Any], list[str]]:
+    """The backend's options with those settings that are ones, and the keys that are not.
+
+    Why a value is none for this backend is added to ``failed``.
+    """
+    known = _names(backend)
+    given, left = dict(question.options), []
+    for key, value in settings.items():
+        # A clock is the target's, which the backends read; an option of that name would hide it.
+        if key.partition(".")[0] not in known or key == "clock_mhz":
+            left.append(key)
+            continue
+        try:
+            backend.options(_nested({}, key, value), "--set")
+        except RecipeError as error:
+            if not whatif.understands(target, key):
+                failed[key] = error.message
+            left.append(key)
+            continue
+        given = _nested(given, key, value)
+    return backend.options(given, "--option"), left
+
+
+def _nested(options: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """The options with one more: ``layers.NAME.KEY`` goes two levels down."""
+    head, dot, rest = key.partition(".")
+    if not dot:
+        return {**options, head: value}
+    inner = dict(options.get(head) or {})
+    name, dot, last = rest.rpartition(".")
+    if dot:
+        inner[name] = {**(inner.get(name) or {}), last: value}
+    else:
+        inner[rest] = value
+    return {**options, head: inner}

@@ -31,6 +31,7 @@ ORDER = (
     ("estimate", "synthesis"),
     ("verify", "golden_job", "data_job", "artifacts"),
     ("frontends",),
+    ("whatif",),
     ("targets",),
     ("yamlfile", "targetfile"),
     ("jobs", "validation"),

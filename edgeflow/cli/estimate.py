@@ -12,15 +12,45 @@ from edgeflow.cli.options import JsonOption, SetOption, TargetOption
 
 def estimate(
     target: TargetOption,
-    model: Annotated[list[Path] | None, typer.Argument(help="Model file.")] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Model file, Network JSON, hls4ml_config.yml or hls4ml project folder."
+        ),
+    ] = None,
     network: Annotated[
         Path | None, typer.Option("--network", help="Network JSON in place of a model.")
     ] = None,
     backend: Annotated[str | None, typer.Option(help="Default: the target's first.")] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime",
+            "-r",
+            help="What runs the model on a microcontroller: tflm, tflm-cmsis-nn, x-cube-ai, "
+            "microtvm, edgeflow; vendor for an NPU's own.",
+        ),
+    ] = None,
+    clock_mhz: Annotated[
+        float | None, typer.Option("--clock-mhz", help="In place of the target's clock.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            help="Replace a figure or setting of the targets, or an option of their backends, as "
+            "KEY=VALUE (ram=262144, bus=usb2, reuse_factor=8); several times.",
+        ),
+    ] = None,
     option: SetOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what a model would cost on targets, without compiling it."""
+    """Say what a model would cost on targets, without compiling it.
+
+    Each figure comes with the band that should hold it nine times in ten, its method and its
+    source. With --runtime, --clock-mhz and --set, what it would cost if a target were different.
+    """
     import json as json_module
 
     from edgeflow.cli.models import read_network
@@ -32,7 +62,13 @@ def estimate(
     if not paths or (model and network):
         raise InputError("expected a model file or --network FILE, and not both")
     entries = estimate_targets(
-        lambda: read_network(paths), target, backend=backend, options=parse_settings(option)
+        lambda: read_network(paths),
+        target,
+        backend=backend,
+        options=parse_settings(option),
+        clock_mhz=clock_mhz,
+        runtime=runtime,
+        settings=parse_settings(setting, "--set"),
     )
     if json:
         print(json_module.dumps({"targets": entries}, indent=1))

@@ -31,8 +31,10 @@ ForceOption = Annotated[
 ]
 
 
-def parse_settings(given: list[str] | None) -> dict[str, Any]:
+def parse_settings(given: list[str] | None, where: str = "--option") -> dict[str, Any]:
     """``["a=1", "b=x"]`` as a mapping; values are YAML, so numbers and lists work.
+
+    ``where`` is the option's name, for errors.
 
     Raises:
         InputError: an item has no ``=`` or its value is not YAML.
@@ -45,11 +47,9 @@ def parse_settings(given: list[str] | None) -> dict[str, Any]:
     for item in given or []:
         key, equals, text = item.partition("=")
         if not equals or not key:
-            raise InputError(f"expected KEY=VALUE, found '{item}'", where="--option")
+            raise InputError(f"expected KEY=VALUE, found '{item}'", where=where)
         try:
             settings[key] = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise InputError(
-                f"the value of '{key}' is not YAML: {text}", where="--option"
-            ) from None
+            raise InputError(f"the value of '{key}' is not YAML: {text}", where=where) from None
     return settings

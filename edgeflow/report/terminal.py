@@ -90,6 +90,8 @@ def render_estimates(targets: Record, console: Console) -> None:
     for name, target in targets.items():
         for problem in target.get("problems", ()):
             console.print(Text(f"{name}: cannot be compiled: {problem}", style="bold red"))
+        for note in target.get("notes", ()):
+            console.print(Text(f"{name}: {note}"))
 
 
 def render_deployment(found: Record, console: Console) -> None:

@@ -1,0 +1,112 @@
+"""What-if questions: what a target becomes, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edgeflow import estimating, targets, whatif
+from edgeflow.errors import EdgeflowError, InputError, TargetError
+from edgeflow.network import Layer, Network, Weight
+
+NETWORK = Network(
+    "n",
+    (
+        Layer("x", "input", (), (), (16,)),
+        Layer("fc", "dense", ("x",), ((16,),), (8,), {}, {"kernel": Weight((16, 8), 6)}, macs=128),
+    ),
+    ("x",),
+    ("fc",),
+)
+
+
+def test_the_target_is_replaced_and_stays_as_it_was() -> None:
+    own = targets.load("nucleo-u575zi-q")
+    before = own.to_json()
+    asked = whatif.apply(own, 80, "x-cube-ai", {"memory.ram": 1000, "flash": 2e6, "bus": "usb2"})
+    assert (asked.clock_mhz, asked.settings["runtime"]) == (80, "x-cube-ai")
+    assert asked.settings["rated_clock_mhz"] == own.clock_mhz == 160
+    assert asked.settings["bus"] == "usb2"
+    ram = asked.figure("memory", "ram")
+    assert ram is not None
+    assert ram.value == 1000
+    assert asked.source_of(ram) == "given with the question (--set)"
+    assert own.to_json() == before
+    taken = whatif.apply(own, settings={"power.chip_active": None})
+    assert taken.figure("power", "chip_active") is None
+    assert "--set" in taken.why_unknown("power", "chip_active")
+
+
+def test_operations_per_second_go_with_the_clock() -> None:
+    own = next(t for t in targets.load_all().values() if t.figure("compute", "int8_ops"))
+    assert own.clock_mhz
+    before, after = (
+        t.figure("compute", "int8_ops") for t in (own, whatif.apply(own, own.clock_mhz / 2))
+    )
+    assert before is not None
+    assert after is not None
+    assert after.value == pytest.approx(before.value / 2)
+
+
+@pytest.mark.parametrize("clock", [0, -5, float("nan"), float("inf")])
+def test_clocks_that_cannot_be(clock: float) -> None:
+    with pytest.raises(InputError, match="clock"):
+        estimating.estimate_targets(lambda: NETWORK, ["pynq-z2"], clock_mhz=clock)
+
+
+def test_contradictions_are_all_named() -> None:
+    with pytest.raises(TargetError) as refused:
+        whatif.apply(
+            targets.load("pynq-z2"), settings={"chip_active": 9, "board_active": 1, "ram": 0}
+        )
+    text = str(refused.value)
+    assert "chip_active is 9 W, above power.board_active, 1 W" in text
+    assert "memory.ram is 0 bytes" in text
+
+
+def test_shipped_targets_do_not_contradict_themselves() -> None:
+    found = {name: whatif.contradictions(one) for name, one in targets.load_all().items()}
+    assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+def test_unknown_keys_are_one_error() -> None:
+    with pytest.raises(InputError) as refused:
+        estimating.estimate_targets(
+            lambda: NETWORK, ["pynq-z2"], settings={"lutt": 3, "reuse_facter": 4, "zzz": 1}
+        )
+    text = str(refused.value)
+    assert "did you mean 'lut'" in text
+    assert "did you mean 'reuse_factor'" in text
+    assert "'zzz'" in text
+    with pytest.raises(InputError, match="did you mean 'tflm'"):
+        estimating.estimate_targets(lambda: NETWORK, ["pynq-z2"], runtime="tflmm")
+    with pytest.raises(EdgeflowError, match="did you mean 'latency'"):
+        estimating.estimate_targets(lambda: NETWORK, ["pynq-z2"], settings={"strategy": "latncy"})
+    with pytest.raises(EdgeflowError, match="my-board.yaml"):
+        estimating.estimate_targets(lambda: NETWORK, ["pinq-z2"])
+
+
+def test_a_setting_goes_to_the_targets_that_know_it() -> None:
+    entries = estimating.estimate_targets(
+        lambda: NETWORK,
+        ["pynq-z2", "nucleo-u575zi-q"],
+        settings={"layers.fc.reuse_factor": 16, "strategy": "resource", "clock_ns": 5},
+    )
+    fpga, board = entries["pynq-z2"], entries["nucleo-u575zi-q"]
+    assert fpga["estimates"]["ii"]["value"] >= 16
+    cycles, seconds = (fpga["estimates"][name]["value"] for name in ("latency_cycles", "latency"))
+    assert seconds == pytest.approx(cycles * 5e-9)
+    assert any("'strategy' was left out" in note for note in board["notes"])
+    assert any("above the 160 MHz" in note for note in board["notes"])
+
+
+def test_every_setting_that_an_estimator_reads_can_be_given() -> None:
+    """`--set` refuses keys that nobody reads, so it must know those that somebody does."""
+    package = Path(estimating.__file__).parent
+    files = [*package.glob("estimate/*.py"), *package.glob("backends/*/*.py")]
+    pattern = re.compile(r"target\.settings(?:\.get\(|\[)\"(\w+)\"")
+    read = {name for path in files for name in pattern.findall(path.read_text())}
+    shipped = {key for one in targets.load_all().values() for key in one.settings}
+    assert read - shipped - set(whatif.SETTINGS) - {whatif.RATED} == set()
