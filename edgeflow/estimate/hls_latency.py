@@ -92,9 +92,8 @@ def estimate(
     seen = band["latency"]
     factor, interval_factor = seen["factor"], band["ii"]["factor"]
     source = (
-        f"schedule of an io_{io} design ({group}); designs left out whole: median factor "
-        f"{seen['median_factor']:g}, {seen['within']} of {seen['rows']} within the band; "
-        f"{table['source']}"
+        f"schedule of an io_{io} design ({group}); groups left out whole: {seen['within']} of "
+        f"{seen['rows']} within the band; {table['source']}"
     )
     if group == "reused" and cycles > 0:
         # The reports are of large R, whose cycles are certain. What is not reuse is arithmetic,

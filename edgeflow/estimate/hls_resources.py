@@ -172,6 +172,5 @@ def _banded(name: str, value: float, group: str, network: Network) -> Estimate:
         UNITS[name],
         "model",
         f"HLS synthesis (before logic optimisation), {group} design; groups left out whole: "
-        f"median factor {band['median_factor']:g}, {band['within']} of {band['rows']} within the "
-        f"band; {table['source']}{words}",
+        f"{band['within']} of {band['rows']} within the band; {table['source']}{words}",
     )
