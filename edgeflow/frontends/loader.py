@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeflow.errors import ModelError
+from edgeflow.frontends import network_file
 from edgeflow.frontends.model import HOMES, Model
 from edgeflow.frontends.reference import _ENTRIES
 from edgeflow.jobs import Job, Runner
@@ -52,21 +53,15 @@ def load(paths: Sequence[Path], runner: Runner) -> Model:
 
 
 def load_network(path: Path) -> Network:
-    """Read a Network from its JSON file, as ``edgeflow inspect --json`` writes it.
+    """Read a Network from its JSON file, as ``edgeflow inspect --json`` or a person writes it.
 
     Raises:
         ModelError: the file is missing or is not a Network.
     """
-    return Network.load(path)
+    return network_file.load(path)[0]
 
 
-def is_network(path: Path) -> bool:
-    """Whether the file is a Network's JSON (and not a model)."""
-    try:
-        with path.open("rb") as handle:
-            return FORMAT.encode() in handle.read(4096)
-    except OSError:
-        return False
+is_network = network_file.is_network
 
 
 def container(path: Path) -> str:

@@ -1,0 +1,139 @@
+"""Network JSON as people write it: what follows from the rest, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeflow.errors import ModelError
+from edgeflow.frontends import network_file
+from edgeflow.network import Network
+
+SHORT: dict[str, Any] = {
+    "input_shape": [32, 32, 3],
+    "bits": 6,
+    "activation_bits": 8,
+    "strategy": "resource",
+    "io": "stream",
+    "layers": [
+        {"kind": "conv2d", "filters": 16, "kernel_size": 3, "reuse_factor": 27},
+        {"kind": "ReLU"},
+        {"kind": "MaxPooling2D"},
+        {"kind": "depthwise_conv2d", "kernel_size": [3, 3], "padding": "same", "strides": 2},
+        {"kind": "global_avg_pool2d"},
+        {"kind": "dense", "name": "fc", "units": 10, "weight_bits": 8, "sparsity": 0.5},
+        {"kind": "softmax"},
+    ],
+}
+
+
+def test_shapes_and_kernels_follow() -> None:
+    network, options = network_file.from_record(SHORT)
+    assert options == {"io": "stream"}
+    shapes = [layer.output_shape for layer in network]
+    assert shapes == [
+        (32, 32, 3), (30, 30, 16), (30, 30, 16), (15, 15, 16), (8, 8, 16), (16,), (10,), (10,),
+    ]  # fmt: skip
+    conv, depthwise, fc = network.layers[1], network.layers[4], network["fc"]
+    assert conv.weights["kernel"].shape == (3, 3, 3, 16)
+    assert conv.macs == 30 * 30 * 3 * 3 * 3 * 16
+    assert conv.attributes["strategy"] == "resource"
+    assert conv.attributes["reuse_factor"] == 27
+    assert conv.weight_bits == 6
+    assert depthwise.weights["kernel"].shape == (3, 3, 16, 1)
+    assert depthwise.macs == 8 * 8 * 16 * 9
+    assert (fc.weight_bits, fc.sparsity, fc.macs) == (8, 0.5, 160)
+    assert network.layers[2].activation_bits == 8
+    assert (network.inputs, network.outputs) == (("input",), ("softmax_7",))
+
+
+def test_what_inspect_writes_is_read_as_it_is(tmp_path: Path) -> None:
+    network, _ = network_file.from_record(SHORT)
+    network.save(tmp_path / "n.json")
+    again, _ = network_file.load(tmp_path / "n.json")
+    assert (again.layers, again.inputs, again.outputs) == (
+        network.layers, network.inputs, network.outputs,
+    )  # fmt: skip
+    assert Network.load(tmp_path / "n.json").layers == network.layers
+
+
+def test_what_follows_may_be_left_out_of_it() -> None:
+    network, _ = network_file.from_record(SHORT)
+    record = json.loads(json.dumps(network.to_json()))
+    for layer in record["layers"]:
+        for key in ("macs", "inputs", "parameters", "sparsity"):
+            del layer[key]
+    assert network_file.from_record(record)[0].layers == network.layers
+
+
+def test_branches_meet() -> None:
+    network, _ = network_file.from_record(
+        {
+            "layers": [
+                {"kind": "input", "name": "x", "output_shape": [8]},
+                {"kind": "dense", "name": "a", "units": 4},
+                {"kind": "dense", "name": "b", "units": 4, "inputs": ["x"]},
+                {"kind": "add", "inputs": ["a", "b"]},
+                {"kind": "concat", "inputs": ["a", "b"]},
+            ]
+        }
+    )
+    assert [layer.output_shape for layer in network.layers[-2:]] == [(4,), (8,)]
+    assert len(network.outputs) == 2
+
+
+def test_every_fault_has_its_layer_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "n.json"
+    file.write_text(
+        """{
+ "input_shape": [16], "bitss": 3,
+ "layers": [
+  {"kind": "dens", "units": 3},
+  {"kind": "dense", "name": "fc"},
+  {"kind": "dense", "units": 4, "reuse_factor": 0},
+  {"kind": "dense", "units": 4, "strategy": "latncy"},
+  {"kind": "dense", "units": 4, "inputs": ["x"]},
+  {"kind": "conv2d", "filters": 4, "kernel_size": 3},
+  {"kind": "dense", "units": 4, "bits": 0},
+  {"kind": "dense", "units": 4, "output_shape": [5]},
+  {"kind": "dense", "unit": 4},
+  7
+ ]
+}"""
+    )
+    with pytest.raises(ModelError) as refused:
+        network_file.load(file)
+    found = refused.value.details
+    for line, words in (
+        ("", "'bitss' (did you mean 'bits'?)"),
+        ("line 4: layer 1: ", "did you mean 'dense'"),
+        ("line 5: layer 2 'fc': ", "'units' is missing"),
+        ("line 6: layer 3: ", "reuse_factor from 1"),
+        ("line 7: layer 4: ", "did you mean 'latency'"),
+        ("line 8: layer 5: ", "reads 'x'"),
+        ("line 9: layer 6: ", "expected an input of 3 dimensions"),
+        ("line 10: layer 7: ", "1 to 64"),
+        ("line 11: layer 8: ", "contradicts"),
+        ("line 12: layer 9: ", "did you mean 'units'"),
+        ("line 13: layer 10: ", "expected an object"),
+    ):
+        assert any(text.startswith(line) and words in text for text in found), (line, words)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"layers": 3}', '{"layers": [{"kind": 1}]}'])
+def test_junk_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "n.json"
+    file.write_text(text)
+    with pytest.raises(ModelError, match="n.json"):
+        network_file.load(file)
+
+
+def test_a_keras_model_is_no_network(tmp_path: Path) -> None:
+    file = tmp_path / "m.json"
+    file.write_text('{"class_name": "Functional", "config": {"layers": []}}')
+    assert not network_file.is_network(file)
+    file.write_text(json.dumps(SHORT))
+    assert network_file.is_network(file)
