@@ -44,9 +44,22 @@ class PointFile(_Strict):
 
     frequency_mhz: Positive
     source: Words
-    voltage_v: Positive | None = None
-    power_w: NotNegative | None = None
+    voltage_v: Positive | None = Field(
+        default=None, description="V, of the core, behind the chip's own regulator if it has one"
+    )
+    power_w: NotNegative | None = Field(default=None, description="W, measured in inference")
     name: Words | None = None
+    supply_v: Positive | None = Field(default=None, description="V, of the chip's supply rail")
+    current_ma: Positive | None = Field(
+        default=None, description="mA at supply_v, the data sheet's for ordinary code"
+    )
+    runtime: Words | None = Field(default=None, description="what ran where power_w was measured")
+
+    @model_validator(mode="after")
+    def _current_has_its_supply(self) -> PointFile:
+        if self.current_ma is not None and self.supply_v is None:
+            raise ValueError("current_ma needs supply_v: a current alone is no power")
+        return self
 
 
 class Resources(_Strict):
@@ -80,6 +93,9 @@ class Compute(_Strict):
     bfloat16_flops: Given = None
     float32_flops: Given = None
     int8_macs_per_cycle: Given = None
+    int8_mac_energy: Given = Field(
+        default=None, description="J per MAC, on top of the power that an accelerator draws anyway"
+    )
 
 
 class Power(_Strict):
@@ -95,6 +111,12 @@ class Power(_Strict):
     chip_idle: Given = Field(default=None, description="chip, powered, not inferring")
     chip_active: Given = Field(
         default=None, description="chip (or its supply rail) while inferring"
+    )
+    chip_sleep: Given = Field(
+        default=None, description="chip, asleep with its RAM kept, between two inferences"
+    )
+    board_sleep: Given = Field(
+        default=None, description="whole board, asleep between two inferences"
     )
     chip_tdp: Given = Field(default=None, description="chip, thermal design power")
 

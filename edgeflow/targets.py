@@ -41,13 +41,22 @@ class Figure:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A voltage and frequency at which the chip can run; power at it where published (W)."""
+    """A voltage and frequency at which the chip can run.
+
+    ``voltage_v`` is the core's (behind the chip's own regulator where it has one), ``supply_v``
+    that of the chip's supply rail. ``power_w`` was measured in inference, at ``supply_v`` and with
+    ``runtime`` where they are given; ``current_ma`` is the run current that the data sheet gives
+    for ordinary code at ``supply_v``.
+    """
 
     frequency_mhz: float
     source: str
     voltage_v: float | None = None
     power_w: float | None = None
     name: str | None = None
+    supply_v: float | None = None
+    current_ma: float | None = None
+    runtime: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,8 +90,8 @@ class Target:
     ``hbm``) and bytes per second (``bandwidth``); ``compute`` are operations per second at the
     default clock by number format (``int8_ops``, ``bfloat16_flops``, ``float32_flops``) or per
     cycle (``int8_macs_per_cycle``);
-    ``power`` are watts (``board_idle``, ``board_active``, ``chip_static``, ``chip_active``,
-    ``chip_tdp`` …). A figure that is not published is None.
+    ``power`` are watts (``board_idle``, ``board_active``, ``board_sleep``, ``chip_static``,
+    ``chip_active``, ``chip_sleep``, ``chip_tdp`` …). A figure that is not published is None.
     ``settings`` are what a backend must be told (``generation`` of a TPU, ``system_config`` of
     an Ethos-U; ``family``, ``device``, ``package`` and ``speed`` of an FPGA that open tools place
     and route). ``pins`` are those of an FPGA board that a design may use, by signal (``clk``,

@@ -1,4 +1,4 @@
-"""How the first coefficients of latency, power and energy come from published measurements.
+"""How the first coefficients of latency come from published measurements.
 
 `benchmarks/calibrate_estimates.py` runs it on the ground truth under ``$EDGEFLOW_DATA`` and writes
 ``coefficients/first.json``, which the package ships; the measurements themselves are not shipped.
@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 FORMAT: Final = "edgeflow.coefficients/1"
-COVERAGE: Final = 0.9
 QUANTILE: Final = 0.95
 """Of the residuals of boards left out: with 0.90 the bands held 88 % of a further board's
 rows, with 0.95 they hold 91 %."""
@@ -184,64 +183,11 @@ def held_out_coverage(rows: Sequence[Row]) -> dict[str, Any]:
     return result
 
 
-def power_rows(data: Path) -> list[tuple[str, str, float]]:
-    """Board, submission (round and submitter) and watts of each measured inference."""
-    found = []
-    for item in _table(data, "mlperf_tiny_energy.csv"):
-        rate = float(item["energy_mode_throughput_inf_s"] or item["throughput_inf_s"])
-        watts = float(item["energy_uJ_per_inf"]) * 1e-6 * rate
-        submission = f"{item['round']} {item['submitter']} {item['framework'][:12]}"
-        found.append((item["board"].upper(), submission, watts))
-    return found
-
-
-def power_residuals(rows: Sequence[tuple[str, str, float]]) -> list[tuple[str, float]]:
-    """Board and factor of each power against the median of the board's other submitters."""
-    found = []
-    for board, submission, watts in rows:
-        submitter = submission.split()[1]
-        others = sorted(
-            w for b, s, w in rows if b == board and (s.split()[1] != submitter)
-        ) or sorted(w for b, s, w in rows if b == board and s != submission)
-        if others:
-            median = others[len(others) // 2]
-            found.append((board, max(watts / median, median / watts)))
-    return found
-
-
-def fabric(data: Path) -> dict[str, dict[str, float]]:
-    """Energy per cycle (J) of one LUT, flip-flop, DSP and 18 Kbit BRAM in routed designs.
-
-    From Vivado's own power estimates at its default toggle rates. Logic and signals are put on the
-    LUTs, clocks on the flip-flops. The band is twice the spread of the designs.
-    """
-    parts: dict[str, list[float]] = {"lut": [], "ff": [], "dsp": [], "bram_18k": []}
-    for item in _table(data, "vivado_power_reports.csv"):
-        clock = 1e8  # both designs run at 10 ns, as the column 'clocks' says
-        assert "|10.0|" in item["clocks"]
-        logic = float(item["P_Slice_Logic"]) + float(item["P_Signals"])
-        parts["lut"].append(logic / float(item["impl_LUT"]) / clock)
-        parts["ff"].append(float(item["P_Clocks"]) / float(item["impl_FF"]) / clock)
-        parts["dsp"].append(float(item["P_DSPs"]) / float(item["impl_DSP"]) / clock)
-        brams = 2 * float(item["impl_BRAM36"])
-        parts["bram_18k"].append(float(item["P_Block_RAM"]) / brams / clock)
-    return {
-        name: {
-            "value": _rounded(math.exp(sum(map(math.log, values)) / len(values))),
-            "low": _rounded(min(values) / 2),
-            "high": _rounded(max(values) * 2),
-        }
-        for name, values in parts.items()
-    }
-
-
 def calibrate(data: Path) -> dict[str, Any]:
     """All coefficients, with what the bands were seen to hold on boards left out."""
     rows = latency_rows(data)
     micro = [row for row in rows if row.family == "cortex-m"]
     linux = [row for row in rows if row.family == "cortex-a"]
-    powers = [size for _, size in power_residuals(power_rows(data))]
-    width = sorted(powers)[math.ceil(COVERAGE * len(powers)) - 1]
     architectures = sorted({row.architecture for row in rows})
     return {
         "format": FORMAT,
@@ -268,20 +214,6 @@ def calibrate(data: Path) -> dict[str, Any]:
             "source": (
                 "MLPerf Tiny v0.5 to v1.3 results, STM32 model zoo (v1, v2), coral.ai benchmarks, "
                 "Qengineering TensorFlow Lite on Raspberry Pi 4"
-            ),
-        },
-        "power": {
-            "factor": _rounded(width),
-            "rows": len(powers),
-            "source": "MLPerf Tiny results: each submitter's power against the board's others",
-        },
-        "fabric": {
-            "unit": "J per cycle",
-            "family": "28 nm",
-            "parts": fabric(data),
-            "source": (
-                "Vivado routed power estimates of two hls4ml designs on xc7z020 at 100 MHz "
-                "(nicologhielmetti/hls4ml-pynq, Thifjj/Iris_hls4ml_pynqZ2)"
             ),
         },
     }

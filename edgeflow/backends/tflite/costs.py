@@ -50,5 +50,5 @@ def estimate(
         found["latency"] = unknown("s", reason)
     else:
         found["latency"] = energy.latency_from_macs(network, target, precision)
-    found |= energy.board_energy(target, found["latency"])
+    found |= energy.board_energy(target, found["latency"], network)
     return found

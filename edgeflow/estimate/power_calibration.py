@@ -1,0 +1,264 @@
+"""How the coefficients of power come from published measurements, and how far off they are.
+
+`benchmarks/calibrate_power.py` runs it on the ground truth under ``$EDGEFLOW_DATA`` and the shipped
+targets, and writes ``coefficients/power.json``. Every error is of groups left out whole: a board
+"never seen" is predicted from its data sheet with the activity factor of the other boards, a board
+"seen" from its other submissions.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edgeflow.estimate import conformal, power
+from edgeflow.targets import Target
+
+FORMAT: Final = "edgeflow.coefficients/1"
+
+BOARDS: Final = {
+    "NUCLEO-L4R5ZI": "nucleo-l4r5zi",
+    "NUCLEO-H7A3ZI-Q": "nucleo-h7a3zi-q",
+    "NUCLEO-U575ZI-Q": "nucleo-u575zi-q",
+    "XG24-DK2601B": "xg24-dk2601b",
+    "GAP9 EVK": "gap9-evk",
+    "NDP9120": "ndp9120",
+}
+PROCESSORS: Final = ("NUCLEO-L4R5ZI", "NUCLEO-H7A3ZI-Q", "NUCLEO-U575ZI-Q", "XG24-DK2601B")
+"""Boards whose data sheet gives a run current; the other two are accelerators."""
+
+RUNTIMES: Final = (
+    ("x-cube-ai", "x-cube-ai"),
+    ("microtvm", "microtvm"),
+    ("tensorflow lite", "tflm"),
+    ("onnc", "onnc"),
+)
+
+SOURCE: Final = "MLPerf Tiny v0.5 to v1.3 results, energy mode, against the data sheets' currents"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured power (W) of an inference, at the supply voltage of the run."""
+
+    board: str
+    submission: str
+    runtime: str
+    benchmark: str
+    macs: float
+    watts: float
+    seconds: float
+    supply_v: float
+    clock_mhz: float
+
+
+def rows(data: Path) -> list[Row]:
+    """The measured powers of microcontrollers and NPUs."""
+    found = []
+    for item in table(data, "mlperf_tiny_energy.csv"):
+        board = item["board"].upper()
+        if board not in BOARDS:
+            continue
+        rate = float(item["energy_mode_throughput_inf_s"] or item["throughput_inf_s"])
+        words = f"{item['framework']} {item['libraries']} {item['compiler']}".lower()
+        found.append(
+            Row(
+                board,
+                f"{item['round']} {item['submitter']} {item['system']}",
+                next((name for key, name in RUNTIMES if key in words), "vendor"),
+                item["benchmark"],
+                float(item["model_macs"]),
+                float(item["energy_uJ_per_inf"]) * 1e-6 * rate,
+                1 / rate,
+                float(item["energy_supply_v"]),
+                float(item["clock_mhz"]),
+            )
+        )
+    return found
+
+
+def median(values: Iterable[float]) -> float:
+    """The middle one; the mean of two."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+def activities(measured: Sequence[Row], boards: dict[str, Target]) -> dict[str, float]:
+    """By board, how much more inference draws than the data sheet's code at the same clock and
+    supply: the median of its measurements.
+    """
+    found = {}
+    for board in PROCESSORS:
+        ratios = []
+        for row in measured:
+            if row.board == board:
+                sheet = power.sheet_power(boards[board], row.clock_mhz, row.supply_v)
+                if sheet:
+                    ratios.append(row.watts / sheet)
+        if ratios:
+            found[board] = median(ratios)
+    return found
+
+
+def mean(values: Iterable[float]) -> float:
+    """Geometric."""
+    logs = [math.log(value) for value in values]
+    return math.exp(sum(logs) / len(logs))
+
+
+def seen(measured: Sequence[Row]) -> list[tuple[Row, float]]:
+    """Each row with its board's power from other submissions, of the same runtime where there are
+    any; rows of boards with one submission have none.
+    """
+    found = []
+    for row in measured:
+        others = [r for r in measured if r.board == row.board and r.submission != row.submission]
+        same = [r for r in others if r.runtime == row.runtime]
+        if same or others:
+            found.append((row, median(r.watts for r in same or others)))
+    return found
+
+
+def unseen(measured: Sequence[Row], boards: dict[str, Target]) -> list[tuple[Row, float]]:
+    """Each row with what its board's data sheet and the other boards' activity make of it."""
+    factors = activities(measured, boards)
+    found = []
+    for row in measured:
+        if row.board in factors:
+            others = mean(value for name, value in factors.items() if name != row.board)
+            sheet = power.sheet_power(boards[row.board], row.clock_mhz, row.supply_v)
+            assert sheet is not None
+            found.append((row, sheet * others))
+    return found
+
+
+def calibrate(data: Path, boards: dict[str, Target]) -> dict[str, Any]:
+    """All coefficients and the record of their accuracy.
+
+    Args:
+        data: the folder of ``$EDGEFLOW_DATA``.
+        boards: the targets by `BOARDS`' names.
+    """
+    measured = rows(data)
+    factors = activities(measured, boards)
+    known, fresh = seen(measured), unseen(measured, boards)
+    accuracy = [
+        _accuracy(
+            known, [row.submission for row, _ in known],
+            "power of a microcontroller or NPU, board seen (W)",
+            "MLPerf Tiny energy runs; each submission from the board's others",
+            "12 % with the latency's error, 95 % within 2x",
+        ),
+        _accuracy(
+            fresh, [row.board for row, _ in fresh],
+            "power of a microcontroller, board never seen (W)",
+            "MLPerf Tiny energy runs; each board from its data sheet and the other boards",
+            "30 % with the latency's error, 95 % within 2x",
+        ),
+    ]  # fmt: skip
+    return {
+        "format": FORMAT,
+        "activity": {
+            "value": rounded(mean(factors.values())),
+            "boards": {BOARDS[name]: rounded(value) for name, value in factors.items()},
+            "source": SOURCE,
+        },
+        "architectures": architectures(measured, boards),
+        "fabric": {
+            "unit": "J per cycle",
+            "family": "28 nm",
+            "parts": fabric(data),
+            "source": (
+                "Vivado routed power estimates of two hls4ml designs on xc7z020 at 100 MHz "
+                "(nicologhielmetti/hls4ml-pynq, Thifjj/Iris_hls4ml_pynqZ2)"
+            ),
+        },
+        "bands": {
+            "seen": accuracy[0]["band"],
+            "unseen": accuracy[1]["band"],
+            "architecture": 3.0,
+        },
+        "accuracy": accuracy,
+    }
+
+
+def _accuracy(
+    pairs: Sequence[tuple[Row, float]],
+    groups: Sequence[str],
+    quantity: str,
+    designs: str,
+    goal: str,
+) -> dict[str, Any]:
+    return conformal.accuracy(
+        [row.watts for row, _ in pairs],
+        [guess for _, guess in pairs],
+        groups,
+        quantity=quantity,
+        designs=designs,
+        goal=goal,
+    )
+
+
+def architectures(measured: Sequence[Row], boards: dict[str, Target]) -> dict[str, Any]:
+    """Power per MHz of the cores that were measured, for boards of which nothing else is known."""
+    found: dict[str, Any] = {}
+    for board in PROCESSORS[:3]:
+        own = [row for row in measured if row.board == board]
+        target = boards[board]
+        found[target.architecture] = {
+            "w_per_mhz": rounded(median(row.watts / row.clock_mhz for row in own)),
+            "supply_v": median(row.supply_v for row in own),
+            "regulator": power.regulator(target),
+            "boards": target.name,
+        }
+    return found
+
+
+def fabric(data: Path) -> dict[str, dict[str, float]]:
+    """Energy per cycle (J) of one LUT, flip-flop, DSP and 18 Kbit BRAM in routed designs.
+
+    From Vivado's own power estimates at its default toggle rates. Logic and signals are put on the
+    LUTs, clocks on the flip-flops. The band is twice the spread of the designs.
+    """
+    parts: dict[str, list[float]] = {"lut": [], "ff": [], "dsp": [], "bram_18k": []}
+    for item in table(data, "vivado_power_reports.csv"):
+        clock = 1e8  # both designs run at 10 ns, as the column 'clocks' says
+        assert "|10.0|" in item["clocks"]
+        logic = float(item["P_Slice_Logic"]) + float(item["P_Signals"])
+        parts["lut"].append(logic / float(item["impl_LUT"]) / clock)
+        parts["ff"].append(float(item["P_Clocks"]) / float(item["impl_FF"]) / clock)
+        parts["dsp"].append(float(item["P_DSPs"]) / float(item["impl_DSP"]) / clock)
+        brams = 2 * float(item["impl_BRAM36"])
+        parts["bram_18k"].append(float(item["P_Block_RAM"]) / brams / clock)
+    return {
+        name: {
+            "value": rounded(math.exp(sum(map(math.log, values)) / len(values))),
+            "low": rounded(min(values) / 2),
+            "high": rounded(max(values) * 2),
+        }
+        for name, values in parts.items()
+    }
+
+
+def table(data: Path, name: str) -> list[dict[str, str]]:
+    """A table of the ground truth."""
+    with (data / "ground_truth" / name).open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def write(data: Path, boards: dict[str, Target], path: Path) -> dict[str, Any]:
+    """Calibrate and write the coefficients' file."""
+    found = calibrate(data, boards)
+    path.write_text(json.dumps(found, indent=1) + "\n")
+    return found
+
+
+def rounded(value: float) -> float:
+    """Three digits."""
+    return float(f"{value:.3g}")

@@ -1,0 +1,185 @@
+"""Power and energy of a design on an FPGA board: board, chip and fabric apart.
+
+Static power by the device, dynamic power by what the design uses, its clock and its toggles where
+a netlist was simulated. Standard library alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from edgeflow.estimate.figures import Band, band, energies, figure_band, figure_estimate, times
+from edgeflow.estimate.power import coefficients
+from edgeflow.estimate.quantity import Estimate, unknown
+from edgeflow.network import Network
+from edgeflow.targets import Target
+
+NODE: Final = {
+    "artix-7": (1.0, 1.0, 1.0),
+    "zynq-7000": (1.0, 1.0, 1.0),
+    "zynq-ultrascale+": (0.5, 0.2, 1.0),
+    "virtex-ultrascale+": (0.5, 0.2, 1.0),
+}
+"""Energy per cycle against the 28 nm parts that were measured: value, low, high. For 16 nm it is an
+assumption: less than at 28 nm, and not under a fifth."""
+
+UTILISATION: Final = (0.01, 0.8)
+"""Of an FPGA's capacity, where a design's resources are not known."""
+
+STATIC_FACTOR: Final = 3.0
+"""Band of a leakage that is scaled by the number of LUTs from the XC7Z020's."""
+
+REFERENCE_STATIC: Final = (0.139, 53200)
+"""Static power (W) and LUTs of the XC7Z020 (Vivado reports, see targets/pynq-z2.yaml)."""
+
+
+def fpga_power(
+    target: Target,
+    network: Network | None,
+    clock_mhz: float | None,
+    resources: Mapping[str, Estimate] | None,
+    latency: Estimate,
+    interval: Estimate | None = None,
+    *,
+    switching: Estimate | None = None,
+) -> dict[str, Estimate]:
+    """Power and energy of a design on an FPGA board: board, chip and fabric apart.
+
+    Args:
+        target: the board.
+        network: the model (for later models; may be None).
+        clock_mhz: the design's clock; the target's where None.
+        resources: ``lut``, ``ff``, ``dsp``, ``bram_18k`` of the design. Those that are missing or
+            unknown are bounded by the device's capacity.
+        latency: seconds of one inference.
+        interval: seconds between inferences where inputs follow back to back; then an inference
+            costs power x interval, else power x latency.
+        switching: energy (J) per clock cycle of the nets, from toggles that were counted in a
+            netlist; it takes the place of the energy per LUT.
+
+    Returns:
+        ``power``, ``energy_per_inference`` (whole board, as measured), ``fabric_power``,
+        ``fabric_energy_per_inference`` (static and dynamic power of the programmable logic),
+        ``chip_power``, ``chip_energy_per_inference`` (with the processor beside it).
+    """
+    del network
+    clock = clock_mhz or target.clock_mhz
+    time, label = (latency, "latency") if interval is None else (interval, "interval")
+    fabric = _fabric_power(target, clock, resources or {}, switching)
+    chip = _chip_power(target, fabric)
+    board = figure_estimate(target, "board_active")
+    board, chip, fabric = _reconcile(board, chip, fabric)
+    found = energies(board, chip, time, label)
+    found["fabric_power"] = fabric
+    found["fabric_energy_per_inference"] = times(fabric, time, "J", f"fabric power x {label}")
+    return found
+
+
+def _fabric_power(
+    target: Target,
+    clock: float | None,
+    resources: Mapping[str, Estimate],
+    switching: Estimate | None = None,
+) -> Estimate:
+    """Static and dynamic power (W) of the programmable logic."""
+    node = NODE.get(target.architecture)
+    if node is None:
+        return unknown("W", f"no coefficients for the family '{target.architecture}'")
+    if clock is None:
+        return unknown("W", "the design's clock is not known")
+    static, static_words = _static_power(target)
+    table = coefficients()["fabric"]
+    total = list(static)
+    bounded = []
+    counted = switching is not None and switching.value is not None
+    if switching is not None and counted:
+        for index, joules in enumerate(band(switching)):
+            total[index] += joules * clock * 1e6
+    for name, energy in table["parts"].items():
+        if name == "lut" and counted:
+            continue
+        count = _count(target, name, resources.get(name))
+        if count is None:
+            return unknown("W", f"neither the design's nor the device's {name} is known")
+        if resources.get(name) is None or resources[name].value is None:
+            bounded.append(name)
+        for index, key in enumerate(("value", "low", "high")):
+            total[index] += count[index] * energy[key] * node[index] * clock * 1e6
+    words = f"{table['source']}; {clock:g} MHz; static: {static_words}"
+    if switching is not None and counted:
+        words += f"; nets: {switching.source}"
+    if node[0] != 1:
+        words += "; 16 nm assumed at 0.2 to 1 of that energy"
+    if bounded:
+        low, high = UTILISATION
+        words += (
+            f"; {', '.join(bounded)} of the design not known: {low:.0%} to {high:.0%} of the "
+            "device, geometric mean"
+        )
+    return Estimate(total[0], total[1], total[2], "W", "model", words)
+
+
+def _reconcile(
+    board: Estimate, chip: Estimate, fabric: Estimate
+) -> tuple[Estimate, Estimate, Estimate]:
+    """A part draws no more than its board.
+
+    Where the parts' values fit under the board's measured power, it caps their bands. Where one
+    is expected above it (a design far larger than the measured ones), the board's upper end rises.
+    """
+    if board.value is None or fabric.value is None:
+        return board, chip, fabric
+    most = band(board)[2]
+    if max(fabric.value, chip.value or 0.0) > most:
+        return replace(board, high=board.value + band(fabric)[2]), chip, fabric
+
+    def capped(part: Estimate) -> Estimate:
+        if part.value is None or part.high is None or part.high <= most:
+            return part
+        return replace(part, high=most, source=f"{part.source}; at most the board's power")
+
+    return board, capped(chip), capped(fabric)
+
+
+def _count(target: Target, name: str, known: Estimate | None) -> Band | None:
+    if known is not None and known.value is not None:
+        return band(known)
+    capacity = target.figure("resources", name)
+    if capacity is None:
+        return None
+    low, high = (share * capacity.value for share in UTILISATION)
+    return math.sqrt(low * high), low, high
+
+
+def _static_power(target: Target) -> tuple[Band, str]:
+    figure = target.figure("power", "chip_static")
+    if figure is not None:
+        low, high = figure_band(figure, 1.0)
+        return (figure.value, low, high), target.source_of(figure)
+    luts = target.figure("resources", "lut")
+    watts, reference = REFERENCE_STATIC
+    scaled = watts * (luts.value if luts else reference) / reference
+    words = f"XC7Z020's {watts} W by the number of LUTs, within a factor of {STATIC_FACTOR:g}"
+    return (scaled, scaled / STATIC_FACTOR, scaled * STATIC_FACTOR), words
+
+
+def _chip_power(target: Target, fabric: Estimate) -> Estimate:
+    """Fabric, and the processor beside it where the device has one."""
+    if fabric.value is None or not target.architecture.startswith("zynq"):
+        return fabric
+    processor = target.figure("power", "chip_processor")
+    if processor is None:
+        return unknown("W", "the power of the processor beside the fabric is not known")
+    low, high = figure_band(processor, 1.0)
+    a = band(fabric)
+    return Estimate(
+        a[0] + processor.value,
+        a[1] + low,
+        a[2] + high,
+        "W",
+        "model",
+        f"processor: {target.source_of(processor)}; fabric: {fabric.source}",
+    )
