@@ -95,7 +95,7 @@ def _activation(maker: Maker, layer: Layer) -> Any:
     if layer.kind == "relu":
         low, top = float(at.get("min_value") or 0), at.get("max_value")
         if low:
-            return maker.function(layer, lambda x: ops.clip(x, low, top or 3.4e38))
+            return maker.function(layer, lambda x: ops.clip(x, low, 3.4e38 if top is None else top))
         if top is None:
             return maker.apply(layer, layers.ReLU(name=name))
         return maker.apply(layer, layers.ReLU(max_value=float(top), name=name))

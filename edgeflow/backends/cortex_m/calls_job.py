@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.cortex_m import scales_job as scales
 from edgeflow.backends.cortex_m import tables_job
 from edgeflow.backends.cortex_m.operators_job import SHAPES
 from edgeflow.backends.cortex_m.rules_job import largest_sums, slices
 from edgeflow.backends.cortex_m.tensors_job import Operator, Tensor
+from edgeflow.backends.tflite import scales_job as scales
 from edgeflow.frontends.tflite_file_job import Parsed
 
 Array = np.ndarray[Any, Any]

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.cortex_m import scales_job as scales
 from edgeflow.backends.cortex_m.operators_job import SHAPES
 from edgeflow.backends.cortex_m.tensors_job import Operator, Tensor
+from edgeflow.backends.tflite import scales_job as scales
 from edgeflow.frontends.tflite_file_job import Parsed
 
 Array = np.ndarray[Any, Any]

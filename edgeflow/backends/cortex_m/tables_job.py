@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.cortex_m import scales_job as scales
 from edgeflow.backends.cortex_m.tensors_job import Operator
+from edgeflow.backends.tflite import scales_job as scales
 
 Array = np.ndarray[Any, Any]
 

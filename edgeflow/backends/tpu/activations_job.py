@@ -24,6 +24,9 @@ def _first(attributes: Attributes, names: Sequence[str], default: float) -> floa
 
 
 def _relu(x: Array, a: Attributes) -> Array:
+    if a.get("min_value"):  # a clip of ONNX, or TFLite's RELU_N1_TO_1
+        top = a.get("max_value")
+        return jnp.clip(x, np.float32(a["min_value"]), None if top is None else np.float32(top))
     slope = _first(a, ("negative_slope",), 0.0)
     threshold = _first(a, ("threshold",), 0.0)
     y = jnp.where(x >= threshold, x, slope * (x - threshold)) if threshold or slope else None

@@ -129,8 +129,16 @@ def tolerance(network: Network, options: Mapping[str, Any], scale: float) -> Tol
     quantised = any(layer.quantizer and layer.quantizer.bits < 16 for layer in network)
     scale = scale or 1.0
     if network.source.get("format") == "tflite" and network.quantized:
-        # Seen: 1 level in 0.1 % of the first layer's outputs, up to 7 levels at ResNet8's end; as
-        # many in integers, whose sums are exact: what differs is how each layer rescales them.
+        if options["precision"] == "int8":
+            # Equal to tflite-runtime's reference kernels on MLPerf Tiny's five models; the model's
+            # own outputs are LiteRT's, whose dense layers round once: up to 8 levels of a softmax.
+            return Tolerance(
+                0.1 * scale,
+                0.9,
+                "layers are rescaled in integers as tflite-runtime's reference kernels do; "
+                "LiteRT's, which these are compared with, round some layers otherwise",
+            )
+        # Seen: 1 level in 0.1 % of the first layer's outputs, up to 7 levels at ResNet8's end.
         return Tolerance(
             0.3 * scale,
             0.9,

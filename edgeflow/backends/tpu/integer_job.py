@@ -3,8 +3,8 @@
 Each product is ``sum((q_x - zero) * q_w)`` in int32, exactly; a bias on the grid of the sums is
 added there. Then one float32 multiplication by step x scale gives the real value, the layer's
 activation follows, and its quantiser makes the next codes. Where all steps are powers of two and
-the sums stay below 2**24, every one of these is exact: the graph equals the model to the bit. For
-affine models the rescaling is TFLite's but for its fixed-point multiplier: at most 1 level off.
+the sums stay below 2**24, every one of these is exact: the graph equals the model to the bit. The
+layers of an int8 .tflite file are rescaled by `rescale_job` instead, in integers as TFLite does.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from jax import lax
 
 from edgeflow.backends.fixed_job import fraction_of
 from edgeflow.backends.tflite.plan_job import grid
+from edgeflow.backends.tpu import rescale_job
 from edgeflow.backends.tpu.arithmetic_job import Call, each_axis, window_rank
 from edgeflow.backends.tpu.integers import PRODUCTS, Code, codes, moving, obstacle
 from edgeflow.backends.tpu.operations_job import OPERATIONS, mode, padding_of, transposed, window
+from edgeflow.backends.tpu.rescale_job import Rescaled
 from edgeflow.network import Layer, Network
 
 Array = Any
@@ -43,11 +45,15 @@ class Product:
 
 @dataclass(frozen=True)
 class Plan:
-    """Codes by layer, the products of integers by layer, and why other layers have none."""
+    """Codes by layer, the products of integers by layer, and why other layers have none.
+
+    ``rescaled``: the layers whose sums become codes as in TensorFlow Lite's kernels.
+    """
 
     codes: Mapping[str, Code]
     products: Mapping[str, Product]
     floats: Mapping[str, str]
+    rescaled: Rescaled
 
     def moves(self, layer: Layer) -> bool:
         """Whether a layer of `MOVING` passes its input's codes on as they are."""
@@ -80,7 +86,11 @@ def plan(
         q, scale = found
         bias = _bias(weights[layer.name].get("bias"), scale * code.step)
         products[layer.name] = Product(q, scale, code, bias)
-    return Plan(held, products, floats)
+    whole = {
+        name: product.bias is not None or "bias" not in weights[name]
+        for name, product in products.items()
+    }
+    return Plan(held, products, floats, rescale_job.rescaled(network, held, whole))
 
 
 def kernel_codes(layer: Layer, values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -186,14 +196,17 @@ def move(call: Call, code: Code) -> Array:
 
 def multiply(call: Call, product: Product) -> Array:
     """The layer's real outputs, float32, from the codes of its input (``call.inputs``)."""
-    sums = _sums(call, product)
+    sums = _biased(call, product)
     scale = product.scale * product.code.step
-    if product.bias is not None:
-        sums = sums + product.bias
     real = sums.astype(jnp.float32) * scale.astype(np.float32)
     if product.bias is None and "bias" in call.weights:
         real = real + call.weights["bias"]
     return real
+
+
+def _biased(call: Call, product: Product) -> Array:
+    sums = _sums(call, product)
+    return sums if product.bias is None else sums + product.bias
 
 
 def _sums(call: Call, product: Product) -> Array:
@@ -238,3 +251,51 @@ def _convolve(
         dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
         feature_group_count=groups, preferred_element_type=jnp.int32,
     )  # fmt: skip
+
+
+class Integers:
+    """The integers of one walk through the layers: codes, and sums that a relu will cut off."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.codes: dict[str, Array] = {}
+        self.wide: dict[str, Array] = {}
+
+    def rounded(self, call: Call) -> Array | None:
+        """The layer's values, its quantiser applied, if it is integers from end to end."""
+        layer, plan = call.layer, self.plan
+        name = layer.name
+        if plan.moves(layer):
+            self.codes[name] = move(self._coded(call), plan.codes[name])
+            return decode(self.codes[name], plan.codes[name])
+        if name in plan.rescaled.codes:
+            self.wide[name] = self._rescaled(call, plan.rescaled.codes[name])
+        if name in plan.rescaled.ranges:
+            source = name if name in self.wide else layer.inputs[0]
+            within = jnp.clip(self.wide[source], *plan.rescaled.ranges[name])
+            self.codes[name] = within.astype(jnp.int8)
+            return decode(self.codes[name], plan.codes[name])
+        return decode(self.wide[name], plan.rescaled.codes[name]) if name in self.wide else None
+
+    def real(self, call: Call) -> Array | None:
+        """The layer's real values, if it multiplies integers."""
+        product = self.plan.products.get(call.layer.name)
+        return multiply(self._coded(call), product) if product else None
+
+    def encode(self, layer: Layer, values: Array) -> None:
+        """Keep the codes of a layer's values, if it has them."""
+        if layer.name in self.plan.codes:
+            self.codes[layer.name] = encode(values, self.plan.codes[layer.name])
+
+    def _rescaled(self, call: Call, out: Code) -> Array:
+        layer, plan, coded = call.layer, self.plan, self._coded(call)
+        product = plan.products.get(layer.name)
+        if product is None:
+            inputs = [plan.codes[name] for name in layer.inputs]
+            return rescale_job.of_others(coded, inputs, out)
+        return rescale_job.of_product(
+            layer, _biased(coded, product), product.scale, product.code, out
+        )
+
+    def _coded(self, call: Call) -> Call:
+        return replace(call, inputs=[self.codes[name] for name in call.layer.inputs])

@@ -9,7 +9,6 @@ retrained model computes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -60,38 +59,31 @@ def layerwise(
     grids = {layer.name: _grid_of(layer, weights) for layer in network}
     legacy = network.source.get("format") in ("keras2", "qkeras")
 
-    plan = integer_plan(network, weights) if precision == "int8" else integer_job.Plan({}, {}, {})
+    plan = integer_plan(network, weights) if precision == "int8" else None
 
     def run(*inputs: Array) -> dict[str, Array]:
         given = dict(zip(network.inputs, inputs, strict=True))
         values: dict[str, Array] = {}
-        codes: dict[str, Array] = {}
+        integers = integer_job.Integers(plan) if plan else None
         for layer in network:
-            if layer.kind == "input":
-                value = given[layer.name]
-                if not jnp.issubdtype(value.dtype, jnp.integer):
-                    value = value.astype(jnp.float32)
-            else:
-                # The scope's name is in the compiled graph: a profile names the model's layers.
-                with jax.named_scope(layer.name):
+            # The scope's name is in the compiled graph: a profile names the model's layers.
+            with jax.named_scope(layer.name):
+                if layer.kind == "input":
+                    value = given[layer.name]
+                    if not jnp.issubdtype(value.dtype, jnp.integer):
+                        value = value.astype(jnp.float32)
+                else:
                     operands = [values[name] for name in layer.inputs]
                     call = Call(layer, operands, held[layer.name], arithmetic, legacy)
-                    if plan.moves(layer):
-                        code = plan.codes[layer.name]
-                        coded = replace(call, inputs=[codes[layer.inputs[0]]])
-                        codes[layer.name] = integer_job.move(coded, code)
-                        values[layer.name] = integer_job.decode(codes[layer.name], code)
+                    whole = integers.rounded(call) if integers else None
+                    if whole is not None:
+                        values[layer.name] = whole
                         continue
-                    if layer.name in plan.products:
-                        coded = replace(call, inputs=[codes[layer.inputs[0]]])
-                        value = integer_job.multiply(coded, plan.products[layer.name])
-                    else:
-                        value = OPERATIONS[layer.kind](call)
-            with jax.named_scope(layer.name):
+                    real = integers.real(call) if integers else None
+                    value = OPERATIONS[layer.kind](call) if real is None else real
                 values[layer.name] = quantize(value, layer.quantizer, grids[layer.name])
-                if layer.name in plan.codes:
-                    code = plan.codes[layer.name]
-                    codes[layer.name] = integer_job.encode(values[layer.name], code)
+                if integers:
+                    integers.encode(layer, values[layer.name])
         return values
 
     return run

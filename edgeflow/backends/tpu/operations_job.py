@@ -201,12 +201,12 @@ def _pool(kind: str) -> Operation:
             return lax.reduce_window(x, -np.inf, lax.max, window, steps, padding)
         total = lax.reduce_window(x, 0.0, lax.add, window, steps, padding)
         # Keras leaves the padding out of the average: divide by the elements that are there.
-        return total / _present(x.shape[1:-1], size, strides, padding[1:-1])
+        return total / present(x.shape[1:-1], size, strides, padding[1:-1])
 
     return pool
 
 
-def _present(
+def present(
     sizes: Sequence[int],
     windows: Sequence[int],
     strides: Sequence[int],
@@ -247,7 +247,7 @@ def _reduce(reduce: Callable[..., Array]) -> Operation:
 # Several inputs
 
 
-def _ranked(inputs: Sequence[Array]) -> list[Array]:
+def ranked(inputs: Sequence[Array]) -> list[Array]:
     """Inputs of one rank: a missing dimension comes after the batch, as Keras' merging does."""
     rank = max(x.ndim for x in inputs)
     return [x.reshape((x.shape[0], *(1,) * (rank - x.ndim), *x.shape[1:])) for x in inputs]
@@ -255,7 +255,7 @@ def _ranked(inputs: Sequence[Array]) -> list[Array]:
 
 def _elementwise(function: Callable[[Array, Array], Array]) -> Operation:
     def apply(call: Call) -> Array:
-        first, *others = _ranked(call.inputs)
+        first, *others = ranked(call.inputs)
         for other in others:
             first = function(first, other)
         return first
@@ -264,7 +264,7 @@ def _elementwise(function: Callable[[Array, Array], Array]) -> Operation:
 
 
 def _average(call: Call) -> Array:
-    return sum(_ranked(call.inputs)[1:], _ranked(call.inputs)[0]) / np.float32(len(call.inputs))
+    return sum(ranked(call.inputs)[1:], ranked(call.inputs)[0]) / np.float32(len(call.inputs))
 
 
 def _matmul(call: Call) -> Array:
