@@ -11,7 +11,7 @@ from typing import Any
 
 from edgeflow.artifacts import PROJECT
 from edgeflow.backends.base import Configured, Limit, Problem, Request, Run, Simulation, Synthesis
-from edgeflow.backends.hls4ml import costs, reuse, room, rules, synthesis, tolerances
+from edgeflow.backends.hls4ml import costs, fifos, reuse, room, rules, synthesis, tolerances
 from edgeflow.backends.hls4ml import options as recipe_options
 from edgeflow.backends.hls4ml.compilers import COMPILERS, for_device
 from edgeflow.errors import TargetError
@@ -69,6 +69,7 @@ class Hls4ml(Configured):
                 "io": reuse.interface(network, options),
                 "axi": _axi(request.target, options),
                 "fifo_depth": options["fifo_depth"],
+                "latencies": fifos.latencies(network, request.target, options),
                 **_precision(request),
             },
             imports=("numpy", "hls4ml"),

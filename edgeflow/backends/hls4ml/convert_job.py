@@ -65,18 +65,29 @@ def convert(network: Network, plan: Plan, params: Mapping[str, Any]) -> Any:
         ) from error
 
 
-def set_depths(model: Any, plan: Plan, params: Mapping[str, Any]) -> None:
-    """The FIFOs behind layers, as deep as the user wants; hls4ml's own hold a whole tensor."""
+def is_fifo(variable: Any) -> bool:
+    """Whether a variable of hls4ml's is a FIFO with a depth."""
+    pragma = getattr(variable, "pragma", None)
+    return isinstance(pragma, tuple) and pragma[0] == "stream"
+
+
+def set_depths(
+    model: Any, plan: Plan, params: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """The FIFOs behind layers, as deep as the user wants, or as was `found` by name; hls4ml's own
+    hold a whole tensor."""
     own = {
         plan.place[name]: given["fifo_depth"]
         for name, given in params["layers"].items()
         if given.get("fifo_depth") and name in plan.place
     }
     for layer in model.get_layers():
-        depth = own.get(layer.name, params["fifo_depth"])
         for variable in layer.get_variables():
-            pragma = getattr(variable, "pragma", None)
-            if depth and isinstance(pragma, tuple) and pragma[0] == "stream":
+            common = params["fifo_depth"]
+            if common == "optimize":
+                common = found.get(variable.name, {}).get("depth")
+            depth = own.get(layer.name, common)
+            if depth and is_fifo(variable):
                 variable.pragma = ("stream", depth)
 
 

@@ -103,8 +103,10 @@ def find_compiler() -> str:
     return found
 
 
-def build(cxx: str, compiler: Compiler, name: str, folder: Path) -> Path:
-    """Compile the project in `folder`, written with tracing; returns the program.
+def build(cxx: str, compiler: Compiler, name: str, folder: Path, driver: str | None = None) -> Path:
+    """Compile the project in `folder` with a `driver` (by itself: `DRIVER`, which needs tracing).
+
+    Returns the program.
 
     Raises:
         ToolError: the compiler refused it.
@@ -119,7 +121,7 @@ def build(cxx: str, compiler: Compiler, name: str, folder: Path) -> Path:
     if (folder / wrapper).is_file():
         units.insert(1, wrapper)
     (folder / "all.cpp").write_text(
-        "".join(f'#include "{unit}"\n' for unit in units) + DRIVER.format(name=name)
+        "".join(f'#include "{unit}"\n' for unit in units) + (driver or DRIVER.format(name=name))
     )
     command = [
         cxx, "-O2", "-std=c++17", "-w", *(f"-I{path}" for path in compiler.include),

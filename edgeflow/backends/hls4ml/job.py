@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from edgeflow.backends.fixed_job import parse
-from edgeflow.backends.hls4ml import convert_job, csim_job, project_job
+from edgeflow.backends.hls4ml import convert_job, csim_job, fifos_job, project_job
 from edgeflow.backends.hls4ml.compilers import COMPILERS
 from edgeflow.backends.hls4ml.draw_job import draw
 from edgeflow.backends.hls4ml.plan_job import Plan
@@ -43,12 +43,14 @@ def compile(
     ``name`` (a C identifier), ``part``, ``clock_ns``, ``compiler``, ``io``, ``bits``,
     ``precision``,
     ``table_size``, ``layers`` (by Network layer: types by role, ``strategy``, ``reuse_factor``),
-    ``axi`` (of a ``vivado_accelerator``).
+    ``axi`` (of a ``vivado_accelerator``), ``fifo_depth`` (words, ``optimize`` or None) and
+    ``latencies`` (cycles by Network layer, where that is ``optimize``).
 
     Returns:
         ``project`` (path in `output`), ``types`` by HLS layer, ``input_type`` (what an input is
         rounded to on the way in; None where its elements differ), ``inexact`` (what is rounded
-        more than the model rounds it), ``reuse_factors``, ``version`` of hls4ml, ``notes``.
+        more than the model rounds it), ``reuse_factors``, ``fifo_depths`` (`fifos_job.measure`),
+        ``version`` of hls4ml, ``notes``.
 
     Raises:
         ToolError: there is no C++ compiler, or it failed.
@@ -61,8 +63,12 @@ def compile(
     network, golden, plan = drawn.network, drawn.golden, drawn.plan()
     progress(1, 4, "convert")
     model = convert_job.convert(network, plan, params)
-    convert_job.set_depths(model, plan, params)
     name = params["name"]
+    fifos: dict[str, dict[str, Any]] = {}
+    if params["fifo_depth"] == "optimize" and cxx is not None:
+        latencies = {plan.place[k]: v for k, v in params["latencies"].items() if k in plan.place}
+        fifos = fifos_job.measure(cxx, kind, model, name, latencies)
+    convert_job.set_depths(model, plan, params, fifos)
     progress(2, 4, "write the project")
     convert_job.write(model, name, trace=False)
     project = output / "project" / name
@@ -79,6 +85,7 @@ def compile(
         "compiler": params["compiler"],
         "unsimulated": kind.unsimulated,
         "digits": _digits(plan),
+        "fifo_depths": fifos,
     }
     result["notes"] = _notes(result)
     result["scale"] = float(np.abs(golden["y"]).max(initial=0)) if "y" in golden else 1.0

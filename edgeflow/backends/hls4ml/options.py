@@ -131,8 +131,10 @@ class Options(BaseModel):
         description="argmax: 1 for the largest, 0 for the others; latency, legacy: no maximum is "
         "taken off first, which is right for small logits alone",
     )
-    fifo_depth: Depth | None = Field(
-        None, description="words in each FIFO (io: stream); default: a whole tensor"
+    fifo_depth: Depth | Literal["optimize"] | None = Field(
+        None,
+        description="words in each FIFO (io: stream); default: a whole tensor; optimize: as many "
+        "as a schedule of the project's own C++ fills",
     )
     axi: AxiOptions = Field(default_factory=AxiOptions, description="of vivado_accelerator")
     layers: dict[str, LayerOptions] = Field(default_factory=dict, description="by layer name")

@@ -3,6 +3,7 @@ README, scripts."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeflow.backends.fixed_job import Array
-from edgeflow.backends.hls4ml import readme_job
+from edgeflow.backends.hls4ml import fifos_job, readme_job
 from edgeflow.backends.hls4ml.compilers import COMPILERS, Compiler
 
 TESTS = 1000
@@ -109,7 +110,8 @@ def finish(
     _judge(bench, allowed)
     if compiler.unsimulated is None:
         _script(project, params["name"], compiler)
-    _build_options(project, compiler)
+    _build_options(project, compiler, params["fifo_depth"] == "optimize")
+    _fifos(project, params, result)
     if compiler.name == "vivado_accelerator":
         _accelerator(project, params)
     (project / "README.md").write_text(readme_job.text(params, result, rows, allowed))
@@ -157,16 +159,30 @@ def _script(project: Path, name: str, compiler: Compiler) -> None:
     script.chmod(0o755)
 
 
-def _build_options(project: Path, compiler: Compiler) -> None:
-    """The RTL co-simulation takes minutes to hours: it is run when it is asked for."""
+def _fifos(project: Path, params: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    """What was found of the FIFOs, and what reads what the vendor's tool finds."""
+    if result["fifo_depths"]:
+        text = json.dumps(result["fifo_depths"], indent=1, sort_keys=True)
+        (project / "fifo_depths.json").write_text(f"{text}\n")
+    if params["io"] == "stream" and params["compiler"] == "vitis":
+        script = project / "fifo_depths.py"
+        script.write_text(fifos_job.SCRIPT.format(name=params["name"]))
+
+
+def _build_options(project: Path, compiler: Compiler, fifos: bool) -> None:
+    """The RTL co-simulation takes minutes to hours: it is run when it is asked for; then it
+    records `fifos`' fill where their depths are to be found."""
     build = project / "build_prj.tcl"
     if compiler.name == "vitis":
-        switches = "".join(f"    {name:<10} {value}\n" for name, value in OPTIONS.items())
+        options = {**OPTIONS, "fifo_opt": int(fifos)}
+        switches = "".join(f"    {name:<10} {value}\n" for name, value in options.items())
         (project / "build_opt.tcl").write_text("array set opt {\n" + switches + "}\n")
     elif compiler.name in ("vivado", "vivado_accelerator"):
         script = build.read_text()
         for name in ("cosim", "validation"):
             script = script.replace(f"    {name:<10} 1", f"    {name:<10} 0")
+        if fifos:
+            script = script.replace(f"    {'fifo_opt':<10} 0", f"    {'fifo_opt':<10} 1")
         build.write_text(script)
 
 

@@ -128,7 +128,7 @@ A neural network as C++ for high-level synthesis, made by edgeflow with hls4ml {
 {_facts(params, result)}
 ## Synthesise
 
-{_synthesis(params)}
+{_synthesis(params, result)}
 ## Test
 
 {_tests(params, result, rows, allowed)}
@@ -164,7 +164,7 @@ def _facts(params: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     return "".join(f"- {line}\n" for line in lines)
 
 
-def _synthesis(params: Mapping[str, Any]) -> str:
+def _synthesis(params: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     name, compiler = params["name"], params["compiler"]
     if compiler in OTHERS:
         return OTHERS[compiler].format(name=name)
@@ -173,7 +173,32 @@ def _synthesis(params: Mapping[str, Any]) -> str:
     how = "switch in `build_opt.tcl`" if vitis else "switch in `build_prj.tcl`"
     run = VITIS if vitis else VIVADO
     found = XILINX.format(run=run, name=name, top=top, how=how) + (OLDER if vitis else VIVADO_ALL)
+    found += _fifos(params, result)
     return found + (_bitstream(params) if compiler == "vivado_accelerator" else "")
+
+
+def _fifos(params: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    if params["io"] != "stream":
+        return ""
+    found = "\n## FIFOs\n\n"
+    if result["fifo_depths"]:
+        words = sum(item["words"] for item in result["fifo_depths"].values())
+        depths = sum(item["depth"] for item in result["fifo_depths"].values())
+        found += (
+            f"Their depths ({depths:,} words in all; whole tensors: {words:,}) come from a "
+            "schedule of this C++, not from a synthesis: `fifo_depths.json`.\n"
+        )
+    elif not params["fifo_depth"]:
+        found += "Each holds a whole tensor.\n"
+    if params["compiler"] == "vitis":
+        return found + (
+            "After a synthesis with `cosim 1`, `python3 fifo_depths.py` shows how full each was, "
+            "and `python3 fifo_depths.py --apply` writes these depths into the C++.\n"
+        )
+    return found + (
+        f"With `fifo_opt` and `cosim`, `{params['name']}_prj/solution1/sim/verilog/fifo_opt.vcd` "
+        "records how full each gets.\n"
+    )
 
 
 def _bitstream(params: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeflow.backends.base import Limit, Problem
-from edgeflow.backends.hls4ml import reuse
+from edgeflow.backends.hls4ml import fifos, reuse
 from edgeflow.backends.hls4ml.compilers import (
     AC_TYPES,
     COMPILERS,
@@ -400,12 +400,27 @@ def _strategies(network: Network, options: Mapping[str, Any], io: str) -> list[P
 def _fifos(options: Mapping[str, Any], io: str) -> list[Problem]:
     """Depths of FIFOs that are not there."""
     given = [name for name, own in options["layers"].items() if own.get("fifo_depth")]
+    if io == "stream" and options["fifo_depth"] == "optimize":
+        return _unscheduled(options)
     if io == "stream" or not (given or options["fifo_depth"]):
         return []
     return [
         Problem(
             given[0] if given else None, "fifo_depth is for io: stream; io: parallel has no FIFOs",
             "io: stream, or remove fifo_depth",
+        )
+    ]  # fmt: skip
+
+
+def _unscheduled(options: Mapping[str, Any]) -> list[Problem]:
+    """A compiler whose streams are its own."""
+    compiler = COMPILERS[options["compiler"]]
+    if compiler.name in fifos.SCHEDULED:
+        return []
+    return [
+        Problem(
+            None, f"fifo_depth: optimize is for {', '.join(fifos.SCHEDULED)}, found "
+            f"{compiler.name}", "give a number, or none for a whole tensor",
         )
     ]  # fmt: skip
 

@@ -51,6 +51,12 @@ def synthesise(
     options = request.options
     plan = vendor_tools.plan(options["compiler"], name, options["synthesis_steps"])
     left_out = plan.pop("left_out")
+    if options["fifo_depth"] == "optimize" and "cosim" in plan["steps"]:
+        plan["switches"] = {**plan["switches"], "fifo_opt": 1} if plan["switches"] else {}
+        plan["commands"] = [
+            (tool, [word.replace("fifo_opt=0", "fifo_opt=1") for word in words])
+            for tool, words in plan["commands"]
+        ]
     seconds = options["synthesis_timeout"] * 3600
     job = Job(
         entry="edgeflow.backends.hls4ml.synthesis_job:synthesise",

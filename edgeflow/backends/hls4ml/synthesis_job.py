@@ -33,6 +33,13 @@ REPORTS = (
 )  # fmt: skip
 """What `synthesis.vendor_reports` reads; the C++ names the layers."""
 
+FIFOS = (
+    "*_prj/solution1/.autopilot/db/channel_info.csv",
+    "*_prj/solution1/.autopilot/db/channel_depth_info/channel.zip",
+    "*_prj/solution1/sim/verilog/fifo_opt.vcd",
+)
+"""How full the FIFOs were in a co-simulation: the project's fifo_depths.py reads the first two."""
+
 WITNESS = {
     "csynth": ("*_csynth.xml", "csynth.xml", "report_data.js"),
     "cosim": ("*_cosim.rpt", "verification_data.js"),
@@ -117,7 +124,8 @@ def _check(project: Path, steps: list[str], phases: Phases) -> None:
 
 def _keep(project: Path, output: Path) -> list[str]:
     kept = ["reports"]
-    for path in _found(project, REPORTS):
+    fifos = [path for name in FIFOS for path in project.glob(name)]
+    for path in (*_found(project, REPORTS), *fifos):
         _copy(path, output / "reports" / path.relative_to(project))
     for kind, patterns in KEPT.items():
         files = [path for path in _found(project, patterns) if path.is_file()]
