@@ -109,7 +109,7 @@ class EdgeTPU(Configured):
         size = {"bytes": result["file_bytes"]} if result and "file_bytes" in result else None
         file_options = _file_options(network, options)
         found = TFLITE.estimate(network, target, file_options, None, size)
-        return costs.estimate(found, target, result)
+        return costs.estimate(network, found, target, result)
 
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The verdict, the file to compile, and the compiled file where there is one."""

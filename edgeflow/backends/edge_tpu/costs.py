@@ -1,32 +1,34 @@
-"""What a file costs on the Edge TPU: parameter memory; no published model of its time."""
+"""What a file costs on the Edge TPU: its time, and the memory for parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from edgeflow.estimate import energy
-from edgeflow.estimate.quantity import Estimate, unknown
+from edgeflow.estimate import edge_tpu, energy
+from edgeflow.estimate.quantity import Estimate
+from edgeflow.network import Network
 from edgeflow.targets import Target
 
 STORED = (0.98, 1.2)
 """Measured against the parameters inside four compiled files: 3 to 15 % more than our count, most
 where depthwise convolutions dominate; within 0.5 % for plain convolutions and dense layers."""
-NO_TIME = (
-    "Google publishes no model of the Edge TPU's time, and nothing here measures it: run the "
-    "compiled file on the board"
-)
 
 
 def estimate(
-    found: dict[str, Estimate], target: Target, result: Mapping[str, Any] | None
+    network: Network,
+    found: dict[str, Estimate],
+    target: Target,
+    result: Mapping[str, Any] | None,
 ) -> dict[str, Estimate]:
-    """The .tflite file's figures with the Edge TPU's memory.
+    """The .tflite file's figures with the Edge TPU's time and memory.
 
-    ``on_chip_parameters`` and ``off_chip_parameters`` in bytes (the latter streamed for each
-    inference), ``mapped_operators``.
+    ``latency`` in seconds; ``on_chip_parameters`` and ``off_chip_parameters`` in bytes (the latter
+    streamed for each inference); ``mapped_operators`` once there is a file. Operators that stay on
+    the processor are not in the time; where some do, its source says so.
     """
-    found = {**found, "latency": unknown("s", NO_TIME)}
+    found = {**found, **edge_tpu.estimate(network, target)}
     if result and "parameter_memory" in result:
         source = result["source"]
         memory = result["parameter_memory"]
@@ -43,6 +45,9 @@ def estimate(
             found[f"{place}_parameters"] = figure
         said = source if compiled else "the published rules (coral.ai, TensorFlow models)"
         method = "synthesised" if compiled else "model"
+        if result.get("on_cpu") and found["latency"].value is not None:
+            words = f"{found['latency'].source}; without what runs on the processor"
+            found["latency"] = replace(found["latency"], source=words)
         found["mapped_operators"] = Estimate.exact(result["mapped"], "1", method, said)
         if compiled:
             found["model_size"] = Estimate.exact(result["file_bytes"], "B", "synthesised", source)

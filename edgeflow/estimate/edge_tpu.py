@@ -1,0 +1,265 @@
+"""Latency and parameter memory of a network on Coral's Edge TPU, before anything is compiled.
+
+The model, per inference::
+
+    call + input / bus + sum of operations + output / (bus, host)
+
+* **Memory.** The chip has 16 tiles of 512 KiB. A kernel is stored with its outputs in fours, spread
+  over the tiles, and its inputs in blocks of 64, so a tile takes ``taps * 4*ceil(outputs / tiles /
+  4) * 64*ceil(inputs / 64)`` bytes of it. Kernels are kept in the order of the network as long as
+  they fit; the others come over the bus at every inference. (Found on what Google's compiler says
+  of 85 stacks: `edgeflow.estimate.edge_tpu_calibration` compares.)
+* **Time of a product.** 64 lanes of 64 products: ``positions * outputs / 64 * (taps * inputs / 64
+  + overhead * blocks)`` cycles, inputs as stored. A streamed kernel takes the longer of that and of
+  its transfer, which is repeated for each strip where the activations are too large for the chip.
+* **Host.** A call costs a fixed time, an output a time for each byte and each pixel: the driver
+  rearranges it on the processor.
+
+Coefficients (`coefficients/edge_tpu.json`) come from published measurements. Units: s, B, Hz.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from edgeflow.estimate import workload
+from edgeflow.estimate.quantity import Estimate, unknown
+from edgeflow.estimate.workload import Work
+from edgeflow.network import Network
+from edgeflow.targets import Target
+
+COEFFICIENTS: Final = Path(__file__).with_name("coefficients") / "edge_tpu.json"
+
+TILES: Final = 16
+TILE_BYTES: Final = 524288
+"""16 x 512 KiB = 8 MiB, Coral's 'about 8 MB' of on-chip memory."""
+
+LANES: Final = 64
+CLOCK_HZ: Final = 500e6
+"""The clock of the runtime's maximum frequency; 64 x 64 products at it make Coral's 4 TOPS. Other
+clocks (``--clock-mhz``) scale the operations' time."""
+
+STORED_PER_OUTPUT: Final = 8
+"""Bytes of a bias and its scales: 5 to 13 in the compiler's own figures."""
+
+STRIP_BYTES: Final = 1.27e6
+"""Input and output of an operation above this are worked on in strips, an even number of them
+(from the one sweep of convolutions whose kernels do not fit)."""
+
+MEMORY_BAND: Final = (0.97, 1.2)
+"""Of parameter memory: within 3 % for stacks, up to 15 % more in networks of depthwise layers."""
+
+BEYOND: Final = 2.0
+"""Outside of the measured range a band's width (less 1) counts so many times. An assumption."""
+
+BUSES: Final = {
+    "usb2": "usb2", "usb-2": "usb2", "usb-2.0": "usb2", "usb2.0": "usb2",
+    "usb3": "usb3", "usb-3": "usb3", "usb-3.0": "usb3", "usb3.0": "usb3", "usb": "usb3",
+    "pcie": "pcie", "pcie-gen2-x1": "pcie", "m2": "pcie", "m.2": "pcie",
+}  # fmt: skip
+"""What a target's ``bus`` may say, and the measured bus that it is."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of kernels that stay on the chip and that are streamed, and which those are."""
+
+    on_chip: int
+    off_chip: int
+    streamed: frozenset[str]
+
+
+@cache
+def coefficients() -> dict[str, Any]:
+    """What the calibration found."""
+    found: dict[str, Any] = json.loads(COEFFICIENTS.read_text())
+    return found
+
+
+def stored(work: Work) -> int:
+    """Bytes of an operation's kernel and biases, as the compiler stores them."""
+    if not work.weights:
+        return 0
+    if work.group == "depthwise":
+        return work.taps * _up(work.outputs, LANES) + STORED_PER_OUTPUT * work.outputs
+    inputs = _inputs(work)
+    return work.taps * _up(work.outputs, 4) * inputs + STORED_PER_OUTPUT * work.outputs
+
+
+def _inputs(work: Work) -> int:
+    """Inputs as stored: blocks of 64, but up to four (an image) as they are."""
+    return 4 if work.inputs <= 4 else _up(work.inputs, LANES)
+
+
+def _in_tile(work: Work) -> float:
+    """Bytes that the fullest tile takes."""
+    if not work.weights:
+        return 0.0
+    if work.group == "depthwise":
+        return stored(work) / TILES
+    tiles = TILES
+    if work.positions == 1:  # a dense layer uses no more tiles than blocks of 64 outputs
+        tiles = min(TILES, -(-work.outputs // LANES))
+    outputs = _up(-(-work.outputs // tiles), 4)
+    return work.taps * outputs * _inputs(work) + STORED_PER_OUTPUT * work.outputs / tiles
+
+
+def memory(works: Sequence[Work], capacity: float = TILE_BYTES) -> Memory:
+    """What stays on the chip: kernels in their order, as long as each tile has room."""
+    used = 0.0
+    on_chip = off_chip = 0
+    streamed = set()
+    for work in works:
+        size = stored(work)
+        if not size:
+            continue
+        if used + _in_tile(work) <= capacity:
+            used += _in_tile(work)
+            on_chip += size
+        else:
+            off_chip += size
+            streamed.add(work.name)
+    return Memory(on_chip, off_chip, frozenset(streamed))
+
+
+@dataclass(frozen=True)
+class Load:
+    """What an inference asks of the Edge TPU: operations that are alike counted together.
+
+    ``operations`` are (operation, whether its kernel is streamed, how many). ``entering`` and
+    ``leaving`` are elements of the Network's ports, ``pixels`` those of its outputs.
+    """
+
+    operations: tuple[tuple[Work, bool, int], ...]
+    memory: Memory
+    entering: int
+    leaving: int
+    pixels: int
+
+
+def load(network: Network) -> Load:
+    """Count a Network's operations, and say which kernels stay on the chip."""
+    works = workload.of(network)
+    kept = memory(works)
+    counts = Counter((replace(work, name=""), work.name in kept.streamed) for work in works)
+    entering, leaving = workload.ports(network)
+    pixels = sum(_pixels(network, name) for name in network.outputs)
+    operations = tuple((work, streamed, count) for (work, streamed), count in counts.items())
+    return Load(operations, kept, entering, leaving, pixels)
+
+
+def seconds(
+    found: Load, bus: str, constants: Mapping[str, float], clock_hz: float = CLOCK_HZ
+) -> float:
+    """Seconds of one inference. `bus` is ``usb2``, ``usb3`` or ``pcie``."""
+    total = constants[f"{bus}_call"] + found.entering * constants[f"{bus}_byte_in"]
+    total += found.leaving * constants[f"{bus}_byte_out"]
+    total += found.pixels * constants[f"{bus}_pixel_out"]
+    for work, streamed, count in found.operations:
+        time = _cycles(work, constants) / clock_hz
+        if streamed:
+            moved = crossing(work) * constants[f"{bus}_byte_streamed"]
+            time = max(time, moved + constants[f"{bus}_kernel"])
+        total += count * (time + constants["operation"])
+    return total
+
+
+def crossing(work: Work) -> int:
+    """Bytes of a streamed kernel that cross the bus: once, or once for each strip."""
+    count = -(-(work.read + work.written) // int(STRIP_BYTES))
+    strips = count if count <= 1 else _up(count, 2)
+    size = stored(work)
+    if work.group == "product" and 4 < work.inputs <= LANES // 2:
+        size = work.taps * _up(work.outputs, 4) * LANES // 2 + STORED_PER_OUTPUT * work.outputs
+    return strips * size
+
+
+def _cycles(work: Work, constants: Mapping[str, float]) -> float:
+    moved = (work.read + work.written) * constants["element"]
+    if work.group == "product":
+        loaded = stored(work) * constants["weight"]
+        sums = work.steps * work.positions * work.outputs / LANES
+        passes = work.taps * _inputs(work) / LANES
+        overhead = -(-work.inputs // LANES) * constants["tap_overhead"]
+        return sums * (constants["tap"] * passes + overhead) + moved + loaded
+    if work.group == "depthwise":
+        lanes = work.positions * _up(work.outputs, LANES) / LANES
+        return lanes * work.taps * constants["depthwise"] + moved
+    return (work.read + work.written) * constants["move"]
+
+
+def _pixels(network: Network, name: str) -> int:
+    shape = network[name].output_shape
+    size = network[name].output_size
+    return size // max(1, shape[-1] or 1) if len(shape) > 1 else 1
+
+
+def bus_of(target: Target) -> str | None:
+    """The bus between host and Edge TPU: the setting ``bus``; PCIe on boards that hold the chip.
+
+    None where the setting is none that was measured.
+    """
+    said = str(target.settings.get("bus") or "pcie").lower().replace("_", "-").replace(" ", "-")
+    return BUSES.get(said)
+
+
+def estimate(network: Network, target: Target) -> dict[str, Estimate]:
+    """``latency`` (s), ``on_chip_parameters`` and ``off_chip_parameters`` (B)."""
+    found = load(network)
+    source = "kernels in fours of outputs and blocks of 64 inputs, 16 tiles of 512 KiB"
+    on_chip, off_chip = found.memory.on_chip, found.memory.off_chip
+    low, high = MEMORY_BAND
+    return {
+        "latency": latency(network, target, found),
+        "on_chip_parameters": Estimate(
+            on_chip, low * on_chip, high * on_chip, "B", "model", source
+        ),
+        "off_chip_parameters": Estimate(
+            off_chip, low * off_chip, high * off_chip, "B", "model",
+            f"{source}; streamed at every inference",
+        ),
+    }  # fmt: skip
+
+
+def latency(network: Network, target: Target, found: Load | None = None) -> Estimate:
+    """Seconds of one inference on the target's Edge TPU, with its 90 % band.
+
+    Unknown where the target's ``bus`` is none that was measured, and for an empty Network.
+    """
+    bus = bus_of(target)
+    if bus is None:
+        said = target.settings.get("bus")
+        return unknown("s", f"no Edge TPU was measured on '{said}': usb2, usb3 or pcie")
+    found = found or load(network)
+    if not found.operations:
+        return unknown("s", "the Network has no operations")
+    table = coefficients()
+    clock = CLOCK_HZ
+    if target.kind == "npu" and target.clock_mhz:
+        clock = target.clock_mhz * 1e6
+    value = seconds(found, bus, table["constants"], clock)
+    groups = {work.group for work, _, _ in found.operations}
+    group = "network" if groups - {"product", "function", "move"} else "stack"
+    band = table["bands"][group]
+    words = f"{table['source']}; {bus}, {clock / 1e6:g} MHz"
+    if found.memory.off_chip:
+        count = len(found.memory.streamed)
+        words += f"; {count} kernels ({found.memory.off_chip:,} B) streamed at every inference"
+    smallest, largest = table["range"]
+    if not smallest <= value <= largest:
+        band = 1 + (band - 1) * BEYOND
+        words += (
+            f"; outside of what was measured ({smallest * 1e3:.2g} to {largest * 1e3:.3g} ms), so "
+            f"the band is {BEYOND:g} times as wide"
+        )
+    return Estimate.within(value, band, "s", "model", words)
+
+
+def _up(count: int, step: int) -> int:
+    return -(-count // step) * step
