@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeflow.backends.hls4ml import options, reuse, rules
+from edgeflow.backends.hls4ml import kinds, options, reuse
 from edgeflow.backends.hls4ml.backend import BACKEND
 from edgeflow.errors import RecipeError
-from edgeflow.network import KINDS
+from edgeflow.network import KINDS, Layer, Network
 
 spec = importlib.util.spec_from_file_location(
     "hls4ml_networks", Path(__file__).with_name("networks.py")
@@ -133,6 +133,20 @@ def test_options_are_complete_and_plain():
 
 
 def test_the_table_names_known_kinds():
-    assert set(rules.INTERFACES) | set(rules.REMEDIES) <= KINDS
-    for rule in rules.RULES:
+    assert set(kinds.INTERFACES) | set(kinds.REMEDIES) <= KINDS
+    for rule in kinds.RULES:
         assert set(rule.kinds) <= KINDS
+
+
+def test_several_inputs_or_outputs_are_one_clear_refusal():
+    draft = networks.mlp()
+    other = Layer("y", "input", output_shape=(5,))
+    layers = (*draft.layers, other, Layer("sum", "add", ("fc2", "y"), ((5,), (5,)), (5,)))
+    options = BACKEND.options({}, "here")
+    two = Network("two", layers, ("x", "y"), ("sum",), {})
+    (found,) = BACKEND.check(two, networks.PYNQ, options)
+    assert "expected one input and one output, found 2 and 1 (x, y, sum)" in found.message
+    assert "keras.Model(" in found.remedy
+    heads = Network("heads", tuple(draft.layers), ("x",), ("relu1", "fc2"), {})
+    (found,) = BACKEND.check(heads, networks.PYNQ, options)
+    assert "found 1 and 2 (x, relu1, fc2)" in found.message
