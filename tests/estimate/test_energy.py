@@ -170,7 +170,7 @@ def test_fpga_without_a_report_is_bounded_by_the_device() -> None:
     )["fabric_power"]
     assert "not known" not in known.source
     # Little switches, so what is left is the leakage.
-    assert known.value == pytest.approx(0.139 * 63400 / 53200, rel=0.02)
+    assert known.value == pytest.approx(0.098, rel=0.02)
 
 
 def test_a_design_far_larger_than_measured_widens_the_board() -> None:
@@ -179,7 +179,7 @@ def test_a_design_far_larger_than_measured_widens_the_board() -> None:
     small = energy.fpga_power(target, None, 100, counts(lut=1, ff=1, dsp=0, bram_18k=0), seconds(1))
     found = energy.fpga_power(target, None, 400, large, seconds(1))
     assert (found["power"].high or 0) > (small["power"].high or 0)
-    assert small["power"].value == found["power"].value
+    assert (small["power"].value or 0) < (found["power"].value or 0) < 2 * 1.67
 
 
 def test_interval_costs_less_than_latency() -> None:
