@@ -1,18 +1,23 @@
-"""Estimates for several targets from a Network alone."""
+"""Estimates for several targets, of a model, a Network or an hls4ml project."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from edgeflow import targets, whatif
+from edgeflow import parts, targets, whatif
 from edgeflow.backends import registry
 from edgeflow.backends.base import Backend
 from edgeflow.errors import InputError, RecipeError, TargetError
 from edgeflow.network import Network
+from edgeflow.subject import Subject, digits
 from edgeflow.targets import Target
 
+HLS4ML: Final = "hls4ml"
+"""The backend whose designs have strategies, reuse factors and weights of their own."""
+
+TYPES: Final = ("precision", "weight", "bias", "result", "accum")
 NOWHERE: Final = "neither this target nor its backend has it"
 
 
@@ -20,13 +25,16 @@ NOWHERE: Final = "neither this target nor its backend has it"
 class Asked:
     """One target of a question: as its file has it, and as the question replaced it.
 
-    ``options`` has passed the backend's `options`; ``notes`` are for the reader.
+    ``options`` has passed the backend's `options`, from what was ``given``; ``clocked``: the
+    question gives the clock. ``notes`` are for the reader.
     """
 
     target: Target
     backend: Backend
     options: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)
+    clocked: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Question:
 
 
 def estimate_targets(
-    read: Callable[[], Network],
+    read: Callable[[], Network | Subject],
     names: Sequence[str],
     *,
     backend: str | None = None,
@@ -58,7 +66,8 @@ def estimate_targets(
     """What the Network would cost on each target, in the form of the report's ``targets``.
 
     Args:
-        read: gives the Network; called once the targets and options are known to be right.
+        read: gives the Network, or all that is known of the design; called once the targets and
+            options are known to be right.
         names: targets, or paths of target files (``.yaml``).
         backend: its name; the target's first by default.
         options: the backend's options.
@@ -72,8 +81,9 @@ def estimate_targets(
     """
     question = Question(backend, dict(options or {}), clock_mhz, runtime, dict(settings or {}))
     chosen = ask(names, question)
-    network = read()
-    return {one.target.name: _entry(one, network) for one in chosen}
+    found = read()
+    subject = found if isinstance(found, Subject) else Subject(found)
+    return {one.target.name: _entry(settle(one, subject), subject) for one in chosen}
 
 
 def ask(names: Sequence[str], question: Question) -> list[Asked]:
@@ -96,7 +106,8 @@ def ask(names: Sequence[str], question: Question) -> list[Asked]:
     taken: set[str] = set()
     found = []
     for target, backend in pairs:
-        options, left = _options(backend, target, question, settings, failed)
+        given, left = _options(backend, target, question, settings, failed)
+        options = backend.options(given, "--option")
         mine = {key: v for key, v in settings.items() if whatif.understands(target, key)}
         asked = whatif.apply(target, question.clock_mhz, question.runtime, mine)
         taken |= {*mine, *(key for key in settings if key not in left)}
@@ -104,7 +115,10 @@ def ask(names: Sequence[str], question: Question) -> list[Asked]:
         notes += [
             f"'{key}' was left out: {failed.get(key) or NOWHERE}" for key in left if key not in mine
         ]
-        found.append(Asked(asked, backend, options, tuple(notes)))
+        if part := given.get("part"):
+            asked = replace(asked, architecture=parts.architecture(str(part)))
+        clocked = question.clock_mhz is not None or bool({"clock_mhz"} & {*given, *mine})
+        found.append(Asked(asked, backend, options, tuple(notes), given, clocked))
     if wrong := [key for key in settings if key not in taken]:
         raise InputError(
             "values that no target takes",
@@ -114,16 +128,79 @@ def ask(names: Sequence[str], question: Question) -> list[Asked]:
     return found
 
 
-def _entry(asked: Asked, network: Network) -> dict[str, Any]:
+def settle(asked: Asked, subject: Subject) -> Asked:
+    """The target's options with those that come with the design, where the question has none.
+
+    Raises:
+        EdgeflowError: the design's part is of no known family; its options cannot be.
+    """
+    if asked.backend.name != HLS4ML:
+        return replace(asked, notes=(*asked.notes, *_unused(asked, subject)))
+    given, notes = dict(asked.given), [*asked.notes, *subject.notes]
+    own = {key: value for key, value in subject.options.items() if key != "layers"}
+    if asked.clocked:
+        own.pop("clock_mhz", None)
+    part = own.get("part")
+    target = asked.target
+    if part and "part" not in given and str(part).lower() != target.chip.lower():
+        target = replace(target, architecture=parts.architecture(str(part)))
+        notes.append(
+            f"estimated for the design's own part, {part}; the target has {target.chip} "
+            f"(--set part={target.chip})"
+        )
+    layers = _layers(subject, given)
+    options = asked.backend.options({**own, **given, "layers": layers}, "the design's options")
+    return replace(asked, target=target, options=options, notes=tuple(notes))
+
+
+def _layers(subject: Subject, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each layer's own options: the question's, else (where the question has none for all layers)
+    the design's, else the Network's attributes."""
+    asked: Mapping[str, Mapping[str, Any]] = given.get("layers") or {}
+    own: Mapping[str, Mapping[str, Any]] = subject.options.get("layers") or {}
+    found: dict[str, dict[str, Any]] = {}
+    for layer in subject.network:
+        options = {
+            key: layer.attributes[key]
+            for key in ("strategy", "reuse_factor")
+            if layer.attributes.get(key)
+        }
+        options |= own.get(layer.name) or {}
+        options = {key: value for key, value in options.items() if key not in given}
+        if (precision := given.get("precision")) not in (None, "auto", "tuned"):
+            kernel = layer.weights.get("kernel")
+            if kernel is None or kernel.quantizer is None or subject.design:
+                options = {k: v for k, v in options.items() if k not in TYPES}
+                options["precision"] = precision
+        options |= asked.get(layer.name) or {}
+        if options:
+            found[layer.name] = options
+    return found | {name: dict(one) for name, one in asked.items() if name not in found}
+
+
+def _unused(asked: Asked, subject: Subject) -> tuple[str, ...]:
+    if not subject.design:
+        return ()
+    return (f"the hls4ml project's settings say nothing to the backend {asked.backend.name}",)
+
+
+def _entry(asked: Asked, subject: Subject) -> dict[str, Any]:
     target, compiler, options = asked.target, asked.backend, asked.options
+    network = subject.network
+    result = None
+    if compiler.name == HLS4ML and (found := digits(subject, options)):
+        result = {"digits": found}
+    problems = [] if subject.design else compiler.check(network, target, options)
     return {
         "backend": compiler.name,
         "title": target.title,
-        "problems": [str(problem) for problem in compiler.check(network, target, options)],
+        "problems": [str(problem) for problem in problems],
         "notes": list(asked.notes),
         "estimates": {
             quantity: figure.to_json()
-            for quantity, figure in compiler.estimate(network, target, options).items()
+            for quantity, figure in compiler.estimate(
+                network, target, options, None, result
+            ).items()
         },
     }
 
@@ -184,7 +261,7 @@ def _options(
     settings: Mapping[str, Any],
     failed: dict[str, str],
 ) -> tuple[dict[str, Any], list[str]]:
-    """The backend's options with those settings that are ones, and the keys that are not.
+    """The backend's options with those settings that are ones, unchecked, and the keys left.
 
     Why a value is none for this backend is added to ``failed``.
     """
@@ -203,7 +280,7 @@ def _options(
             left.append(key)
             continue
         given = _nested(given, key, value)
-    return backend.options(given, "--option"), left
+    return given, left
 
 
 def _nested(options: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:

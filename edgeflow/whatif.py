@@ -28,6 +28,13 @@ RUNTIMES: Final = {
 SETTINGS: Final = {
     "runtime": "what runs the network: " + ", ".join(RUNTIMES),
     "bus": "an Edge TPU's bus: usb2, usb3 or pcie",
+    "supply_v": "volts of a microcontroller's supply",
+    "regulator": "what makes a microcontroller's core voltage: ldo or smps",
+    "inference_rate": "inferences per second, for the average power with sleep between them",
+    "deadline": "seconds that an inference may take, for the cheapest operating point",
+    "battery_wh": "a battery's energy in Wh, for its life",
+    "battery_mah": "a battery's charge in mAh, with battery_v",
+    "battery_v": "a battery's voltage",
 }
 """Settings that estimators read of any target; a target's own come beside them."""
 
