@@ -27,6 +27,7 @@ RUNTIMES: Final = {
 
 SETTINGS: Final = {
     "runtime": "what runs the network: " + ", ".join(RUNTIMES),
+    "runtime_version": "the runtime's release, where estimates tell them apart (10.0.0)",
     "bus": "an Edge TPU's bus: usb2, usb3 or pcie",
     "supply_v": "volts of a microcontroller's supply",
     "regulator": "what makes a microcontroller's core voltage: ldo or smps",

@@ -53,8 +53,9 @@ def estimate(
     """
     import json as json_module
 
-    from edgeflow.cli.models import read_network
+    from edgeflow import subject
     from edgeflow.cli.options import parse_settings
+    from edgeflow.cli.progress import shown_runner
     from edgeflow.errors import InputError
     from edgeflow.estimating import estimate_targets
 
@@ -62,7 +63,7 @@ def estimate(
     if not paths or (model and network):
         raise InputError("expected a model file or --network FILE, and not both")
     entries = estimate_targets(
-        lambda: read_network(paths),
+        lambda: subject.read(paths, shown_runner),
         target,
         backend=backend,
         options=parse_settings(option),
