@@ -382,6 +382,10 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
     estimates = aim.backend.estimate(
         retrained.network, aim.target, request.options, compiled.path, result
     )
+    if hasattr(aim.backend, "warnings"):
+        notes += aim.backend.warnings(
+            retrained.network, aim.target, request.options, result, estimates
+        )
     entry = {
         "backend": aim.backend.name,
         "target": aim.target.name,

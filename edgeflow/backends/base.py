@@ -167,6 +167,8 @@ class Backend(Protocol):
         ``limits() -> list[Limit]``: what it takes, made from the tables that `check` walks.
         ``remarks(network, target, options) -> list[str]``: what `edgeflow check` says beside the
             problems: what works, and not as one may expect.
+        ``warnings(network, target, options, result, estimates) -> list[str]``: what the report
+            says of what was compiled (``result`` is the compile job's), by its estimates.
         ``check_tools(name, target, options) -> None``: whether the vendor's tools are there,
             before any work of a run with ``--synthesise``; raises ToolError. ``name`` is the
             request's.

@@ -26,6 +26,10 @@ def check(
     """Say whether a model can be compiled for targets; if not, every reason with its remedy.
 
     With --list: what a backend takes, from the tables of its check.
+
+    Exit codes: 0, it can be compiled for every target (a note says what may surprise); 1, for one
+    of them or more it cannot; 2, the command itself cannot be done: a wrong option, an unknown
+    target, a file that is no model.
     """
     if limits_of is not None:
         from edgeflow.cli import limits

@@ -11,7 +11,16 @@ from typing import Any
 
 from edgeflow.artifacts import PROJECT
 from edgeflow.backends.base import Configured, Limit, Problem, Request, Run, Simulation, Synthesis
-from edgeflow.backends.hls4ml import costs, fifos, reuse, room, rules, synthesis, tolerances
+from edgeflow.backends.hls4ml import (
+    costs,
+    fifos,
+    fitting,
+    reuse,
+    room,
+    rules,
+    synthesis,
+    tolerances,
+)
 from edgeflow.backends.hls4ml import options as recipe_options
 from edgeflow.backends.hls4ml.compilers import COMPILERS, for_device
 from edgeflow.errors import TargetError
@@ -47,7 +56,48 @@ class Hls4ml(Configured):
             )
         if large := room.unstorable(network, target, options):
             found.append(large)
-        return found + _device(target, options)
+        found += _device(target, options)
+        if found:
+            return found
+        verdict = self._fit(network, target, options)
+        return [verdict.problem()] if verdict is not None and verdict.certain else []
+
+    def remarks(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[str]:
+        """That it may not fit, where the estimate's band leaves it open."""
+        if self.check(network, target, options):
+            return []
+        large = self._fit(network, target, _settled(target, options))
+        return [large.warning()] if large is not None else []
+
+    def warnings(
+        self,
+        network: Network,
+        target: Target,
+        options: Mapping[str, Any],
+        result: Mapping[str, Any],
+        estimates: Mapping[str, Estimate],
+    ) -> list[str]:
+        """The same of a compiled design, by its own weights; a synthesis decides where one ran."""
+        if "synthesis" in result:
+            return []
+        large = self._fit(network, target, _settled(target, options), result, estimates)
+        return [large.warning()] if large is not None else []
+
+    def _fit(
+        self,
+        network: Network,
+        target: Target,
+        options: Mapping[str, Any],
+        result: Mapping[str, Any] | None = None,
+        figures: Mapping[str, Estimate] | None = None,
+    ) -> fitting.Verdict | None:
+        if target.kind != "fpga":
+            return None
+
+        def estimating(other: Target, chosen: Mapping[str, Any]) -> dict[str, Estimate]:
+            return self.estimate(network, other, chosen, None, result)
+
+        return fitting.verdict(network, target, options, estimating, figures)
 
     def limits(self) -> list[Limit]:
         """What hls4ml's layers take."""
