@@ -10,6 +10,8 @@ from edgeflow import parts, targets, whatif
 from edgeflow.backends import registry
 from edgeflow.backends.base import Backend
 from edgeflow.errors import InputError, RecipeError, TargetError
+from edgeflow.estimate import duty, operations
+from edgeflow.estimate.quantity import Estimate
 from edgeflow.network import Network
 from edgeflow.subject import Subject, digits
 from edgeflow.targets import Target
@@ -191,18 +193,24 @@ def _entry(asked: Asked, subject: Subject) -> dict[str, Any]:
     if compiler.name == HLS4ML and (found := digits(subject, options)):
         result = {"digits": found}
     problems = [] if subject.design else compiler.check(network, target, options)
-    return {
+
+    def at(mhz: float | None) -> dict[str, Estimate]:
+        """The quantities, at a clock of the target's where one is given."""
+        there = target if mhz is None else whatif.apply(target, mhz)
+        return dict(compiler.estimate(network, there, options, None, result))
+
+    estimates = at(None)
+    estimates |= duty.extend(estimates, target) | operations.extend(network, target)
+    entry: dict[str, Any] = {
         "backend": compiler.name,
         "title": target.title,
         "problems": [str(problem) for problem in problems],
         "notes": list(asked.notes),
-        "estimates": {
-            quantity: figure.to_json()
-            for quantity, figure in compiler.estimate(
-                network, target, options, None, result
-            ).items()
-        },
+        "estimates": {quantity: figure.to_json() for quantity, figure in estimates.items()},
     }
+    if any(key in target.settings for key in duty.ASKED):
+        entry["operating_points"] = duty.operating_points(target, at)
+    return entry
 
 
 def _load(name: str) -> Target:

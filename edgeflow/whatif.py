@@ -36,6 +36,8 @@ SETTINGS: Final = {
     "battery_wh": "a battery's energy in Wh, for its life",
     "battery_mah": "a battery's charge in mAh, with battery_v",
     "battery_v": "a battery's voltage",
+    "node_nm": "a process node in nm, for the energy of the operations alone",
+    "node_v": "that node's core voltage",
 }
 """Settings that estimators read of any target; a target's own come beside them."""
 
