@@ -113,9 +113,12 @@ def from_record(
     for index, item in enumerate(record["layers"]):
         try:
             maker.add(item)
+        except _Follows:
+            maker.broken.add(_name(item))
         except (_Fault, TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
             said = str(error) if isinstance(error, _Fault) else f"cannot be read: {error!r}"
             faults.append((index, f"{_called(index, item)}: {said}"))
+            maker.broken.add(_name(item))
     if faults:
         details = [
             f"line {line(index)}: {text}" if line and index is not None and line(index) else text
@@ -131,6 +134,10 @@ class _Fault(Exception):
     """What is wrong with one layer."""
 
 
+class _Follows(Exception):
+    """A layer that only lacks what a layer before it, whose fault is told, would have made."""
+
+
 class _Maker:
     """The layers as they come, each completed from those before."""
 
@@ -138,6 +145,7 @@ class _Maker:
         self.record = record
         self.defaults = {key: record[key] for key in DEFAULTS if record.get(key) is not None}
         self.layers: dict[str, Layer] = {}
+        self.broken: set[str | None] = set()
         shape = record.get("input_shape")
         first = record["layers"][0] if record["layers"] else {}
         if shape is not None and not (isinstance(first, Mapping) and first.get("kind") == "input"):
@@ -206,10 +214,14 @@ class _Maker:
     def _inputs(self, item: Mapping[str, Any], kind: str) -> tuple[str, ...]:
         given = item.get("inputs")
         if given is None:
+            if self.broken and kind not in ("input", "constant"):
+                raise _Follows
             last = next(reversed(self.layers), None)
             return () if kind in ("input", "constant") or last is None else (last,)
         names = (given,) if isinstance(given, str) else tuple(str(name) for name in given)
         for name in names:
+            if name in self.broken:
+                raise _Follows
             if name not in self.layers:
                 raise _Fault(f"reads '{name}', which no earlier layer makes")
         return names
@@ -291,8 +303,12 @@ def _kind(item: Mapping[str, Any]) -> str:
     return found
 
 
+def _name(item: Any) -> str | None:
+    return str(item["name"]) if isinstance(item, Mapping) and item.get("name") else None
+
+
 def _called(index: int, item: Any) -> str:
-    name = item.get("name") if isinstance(item, Mapping) else None
+    name = _name(item)
     return f"layer {index + 1}" + (f" '{name}'" if name else "")
 
 

@@ -37,8 +37,11 @@ def completed(layer: Layer, given_output: bool) -> Layer:
         if not given_output:
             raise ValueError("the key 'output_shape' is missing")
         return layer
-    layer = _settled(layer)
-    output = _output(layer)
+    guess = _settled(layer)
+    output = _output(guess)
+    if given_output and output is not None and _size(output) != _size(layer.output_shape):
+        guess, output = _told_by_output(layer) or (guess, output)
+    layer = guess
     if output is None and not given_output:
         raise ValueError(_missing(layer))
     if output is not None and given_output and _size(output) != _size(layer.output_shape):
@@ -49,6 +52,25 @@ def completed(layer: Layer, given_output: bool) -> Layer:
     layer = layer if given_output else replace(layer, output_shape=output or ())
     weights = {**_weights(layer), **layer.weights}
     return replace(layer, weights=weights)
+
+
+def _told_by_output(layer: Layer) -> tuple[Layer, Shape] | None:
+    """The layer with the padding and strides, where they were left out, that its output shows."""
+    own, rank = layer.attributes, 2 if "2d" in layer.kind else 1
+    if layer.kind.startswith("global_") or ("padding" in own and "strides" in own):
+        return None
+    pairs = zip(layer.input_shapes[0], layer.output_shape[:rank], strict=False)
+    steps = [max(1, round((wide or 1) / (narrow or 1))) for wide, narrow in pairs]
+    for padding in ("valid", "same"):
+        tried = {"padding": padding, "strides": steps, **own}
+        try:
+            guess = _settled(replace(layer, attributes=tried))
+            output = _output(guess)
+        except ValueError:
+            continue
+        if output is not None and _size(output) == _size(layer.output_shape):
+            return guess, output
+    return None
 
 
 def _missing(layer: Layer) -> str:

@@ -137,3 +137,30 @@ def test_a_keras_model_is_no_network(tmp_path: Path) -> None:
     assert not network_file.is_network(file)
     file.write_text(json.dumps(SHORT))
     assert network_file.is_network(file)
+
+
+@pytest.mark.parametrize(
+    ("output", "padding", "strides"),
+    [([16, 16, 4], "same", [2, 2]), ([15, 15, 4], "valid", [2, 2]), ([30, 30, 4], "valid", [1, 1])],
+)
+def test_a_given_output_shows_padding_and_strides(
+    output: list[int], padding: str, strides: list[int]
+) -> None:
+    conv = {"kind": "conv2d", "kernel_size": 3, "filters": 4, "output_shape": output}
+    network, _ = network_file.from_record({"input_shape": [32, 32, 1], "layers": [conv]})
+    assert network.layers[1].attributes["padding"] == padding
+    assert network.layers[1].attributes["strides"] == strides
+    assert network.layers[1].output_shape == tuple(output)
+
+
+def test_layers_after_a_faulty_one_are_no_faults_of_their_own() -> None:
+    layers: list[dict[str, Any]] = [
+        {"kind": "dense", "name": "a"},
+        {"kind": "relu", "name": "b"},
+        {"kind": "softmax", "inputs": ["b"]},
+        {"kind": "rleu", "inputs": ["a"]},
+    ]
+    with pytest.raises(ModelError) as caught:
+        network_file.from_record({"input_shape": [4], "layers": layers})
+    assert len(caught.value.details) == 2
+    assert "did you mean 'relu'" in str(caught.value)
