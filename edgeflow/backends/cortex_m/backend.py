@@ -187,9 +187,9 @@ class CortexM(Configured):
         result: Mapping[str, Any] | None = None,
     ) -> dict[str, Estimate]:
         """What it costs; memory from the linked image, instructions from QEMU where they are."""
-        return costs.estimate(
-            TFLITE.estimate(network, target, options), core(target, options), result
-        )
+        target = costs.with_own_runtime(target)
+        found = TFLITE.estimate(network, target, options)
+        return costs.estimate(found, network, target, core(target, options), result)
 
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The library's folder."""

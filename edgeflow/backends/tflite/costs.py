@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow.backends.tflite import support
-from edgeflow.estimate import energy
+from edgeflow.estimate import energy, mcu
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
 from edgeflow.targets import Target
@@ -19,11 +19,13 @@ def estimate(
     precision: str,
     compiled: Path | None,
     result: Mapping[str, Any] | None,
+    runtime: str | None = None,
 ) -> dict[str, Estimate]:
     """MACs, memory, size; latency, power and energy where the target's figures allow them.
 
     Weights and activations are counted at the file's precision (``weight_memory`` with biases of
     32 bits); the size is exact once the file is there (``result["bytes"]``, or the file's own).
+    A microcontroller's latency, RAM and flash go by its ``runtime``: this one, else the target's.
     """
     weights, activations = support.sizes(network, precision)
     size: float | None = None
@@ -48,6 +50,8 @@ def estimate(
     if target.kind == "npu":
         reason = "only the NPU's own compiler can say, and it is not called yet"
         found["latency"] = unknown("s", reason)
+    elif target.kind == "mcu":
+        found |= mcu.latency(network, target, precision, runtime)
     else:
         found["latency"] = energy.latency_from_macs(network, target, precision)
     found |= energy.board_energy(target, found["latency"], network)

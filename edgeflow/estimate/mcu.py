@@ -1,0 +1,254 @@
+"""Latency of a network on a microcontroller (or the NPU beside one), by runtime and core.
+
+Cycles = core x version x sum over `edgeflow.estimate.mcu_terms` of (amount x cycles of the
+runtime's kernels on a Cortex-M4). The cycles and factors are in ``coefficients/mcu.json``;
+`edgeflow.estimate.mcu_calibration` says how they were found and how they held on benchmarks and
+boards left out. Units: cycles, s. Standard library alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from edgeflow.estimate import mcu_terms
+from edgeflow.estimate.quantity import Estimate, unknown
+from edgeflow.network import Network
+from edgeflow.targets import Target
+
+COEFFICIENTS: Final = Path(__file__).with_name("coefficients") / "mcu.json"
+
+DEFAULT_RUNTIME: Final = "tflm-cmsis-nn"
+"""Of a target that says none."""
+
+FLOAT_CORES: Final = frozenset("cortex-m4 cortex-m7 cortex-m33 cortex-m55 cortex-m85".split())
+"""Cores with single-precision hardware, of which float32 networks were measured or which are
+alike."""
+
+OUTSIDE: Final = 2.0
+"""The band is so many times wider, up and down, for a core that was not measured with the runtime's
+kind of kernels. An assumption: the cores' factors then come from published CoreMark/MHz or from
+instruction counts."""
+
+BEYOND: Final = 1.5
+"""The same for a network with fewer or more multiply-accumulates than any that was measured."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a network runs on a target: cycles, the band's factor, and the words for the source."""
+
+    cycles: float
+    factor: float
+    words: str
+
+
+@cache
+def coefficients() -> dict[str, Any]:
+    """What the calibration found."""
+    found: dict[str, Any] = json.loads(COEFFICIENTS.read_text())
+    return found
+
+
+def runtime_of(target: Target, default: str = DEFAULT_RUNTIME) -> str:
+    """The runtime that a target's settings name, else the default."""
+    return str(target.settings.get("runtime") or default)
+
+
+def latency(
+    network: Network,
+    target: Target,
+    number_format: str = "int8",
+    runtime: str | None = None,
+) -> dict[str, Estimate]:
+    """``latency_cycles`` and ``latency`` (s) of one inference.
+
+    Args:
+        network: shapes suffice.
+        target: its settings ``runtime``, ``runtime_version`` (of X-CUBE-AI, such as 8.1; of
+            microTVM native or cmsis-nn) and ``accelerator`` count, its architecture and clock.
+        number_format: ``int8`` or, where the core has an FPU, ``float32``.
+        runtime: in place of the target's.
+
+    Unknown (with the reason) where the network has no multiply-accumulates, the clock is not known
+    or nothing is known of the core.
+    """
+    name = runtime or runtime_of(target)
+    ran = _run(network, target, number_format, name)
+    if isinstance(ran, str):
+        return {"latency_cycles": unknown("cycles", ran), "latency": unknown("s", ran)}
+    cycles = Estimate.within(ran.cycles, ran.factor, "cycles", "model", ran.words)
+    if target.clock_mhz is None:
+        why = target.why_unknown("compute", "clock_mhz")
+        return {"latency_cycles": cycles, "latency": unknown("s", why)}
+    hertz = target.clock_mhz * 1e6
+    return {
+        "latency_cycles": cycles,
+        "latency": Estimate.within(
+            ran.cycles / hertz, ran.factor, "s", "model", f"{ran.words}, {target.clock_mhz:g} MHz"
+        ),
+    }
+
+
+def latency_from_instructions(instructions: float, target: Target) -> dict[str, Estimate]:
+    """``latency_cycles`` and ``latency`` (s) of so many instructions of edgeflow's kernels."""
+    table = coefficients()["latency"]
+    per = table["cycles_per_instruction"].get(target.architecture)
+    if per is None or target.clock_mhz is None:
+        why = f"nothing is known of the cycles per instruction of {target.architecture}"
+        return {"latency_cycles": unknown("cycles", why), "latency": unknown("s", why)}
+    factor = table["runtimes"]["edgeflow"]["factor_board"]
+    words = (
+        f"instructions counted in QEMU at {per:g} cycles each on {target.architecture} (assumed)"
+    )
+    cycles = instructions * per
+    return {
+        "latency_cycles": Estimate.within(cycles, factor, "cycles", "model", words),
+        "latency": Estimate.within(
+            cycles / (target.clock_mhz * 1e6), factor, "s", "model",
+            f"{words}, {target.clock_mhz:g} MHz",
+        ),
+    }  # fmt: skip
+
+
+def _run(network: Network, target: Target, number_format: str, runtime: str) -> Ran | str:
+    """How it runs, or why that is not known."""
+    amounts = mcu_terms.count(network)
+    work = amounts["mac"] + amounts["dense_mac"] + amounts["depthwise_mac"]
+    if work <= 0:
+        return "the Network has no multiply-accumulates to go by"
+    table = coefficients()["latency"]
+    found = (
+        _vendor(amounts, target, table)
+        if runtime == "vendor"
+        else _software(amounts, target, runtime, table)
+    )
+    if isinstance(found, str):
+        return found
+    found = _in_format(found, target, number_format, runtime, table)
+    if isinstance(found, str):
+        return found
+    low, high = table["macs"]
+    if not low <= work <= high:
+        words = f"{found.words}; {work:,.0f} MACs are outside the {low:,.0f} to {high:,.0f} of the"
+        return Ran(
+            found.cycles,
+            found.factor * BEYOND,
+            f"{words} measured networks, so the band is {BEYOND:g}x wider",
+        )
+    return found
+
+
+def cycles_of(amounts: Mapping[str, float], family: Mapping[str, Any]) -> float:
+    """Cycles on the family's reference core."""
+    terms: Mapping[str, float] = family["terms"]
+    return sum(amounts[name] * terms.get(name, 0.0) for name in amounts)
+
+
+def _vendor(amounts: Mapping[str, float], target: Target, table: dict[str, Any]) -> Ran | str:
+    """An NPU's own runtime: rates of its own."""
+    name = str(target.settings.get("accelerator") or target.architecture)
+    family = table["npus"].get(name)
+    if family is None:
+        known = ", ".join(sorted(table["npus"]))
+        return f"nothing is known of the vendor's runtime for '{name}' (known: {known})"
+    words = (
+        f"operators of the network on {name} with its vendor's runtime ({family['rows']} "
+        f"measurements); {family['source']}"
+    )
+    return Ran(cycles_of(amounts, family), family["factor"], words)
+
+
+def _software(
+    amounts: Mapping[str, float], target: Target, runtime: str, table: dict[str, Any]
+) -> Ran | str:
+    """Kernels on the processor."""
+    entry = table["runtimes"].get(runtime)
+    if entry is None:
+        return f"nothing is known of the runtime '{runtime}'"
+    core = target.architecture
+    ways = [table["families"][name] for name in entry["families"]]
+    version = target.settings.get("runtime_version")
+    wanted = str(version) if version is not None else None
+    said = ""
+    if wanted is not None and wanted in entry.get("named", {}):
+        ways = [table["families"][entry["named"][wanted]]]
+        said = f" ({wanted})"
+    logs, measured = [], True
+    for family in ways:
+        known = table["cores"][family["class"]].get(core)
+        if known is None:
+            return f"no processor like '{core or target.chip}' was measured or is described"
+        logs.append(math.log(cycles_of(amounts, family) * known["value"]))
+        measured = measured and known["measured"]
+    cycles = math.exp(sum(logs) / len(logs))
+    factor, which = _band(entry, target, measured)
+    scale, told, known_version = _version(entry, wanted)
+    cycles *= scale
+    if not known_version and not said:
+        factor = _both(factor, entry.get("unsaid", 1.0))
+    words = (
+        f"operators of the network in {runtime}{told or said} on {core}{which}; {table['source']}"
+    )
+    return Ran(cycles, factor, words)
+
+
+def _band(entry: Mapping[str, Any], target: Target, measured: bool) -> tuple[float, str]:
+    if not measured:
+        factor = entry["factor_board"] * OUTSIDE
+        return factor, f" (a core that was not measured: the band is {OUTSIDE:g}x wider)"
+    if target.name in entry["boards"]:
+        return entry["factor_benchmark"], ""
+    return entry["factor_board"], " (a board that was not measured)"
+
+
+def _version(entry: Mapping[str, Any], wanted: str | None) -> tuple[float, str, bool]:
+    """Factor, words, and whether the version is known. The nearest known one stands for others."""
+    versions: Mapping[str, float] = entry.get("versions", {})
+    if not versions:
+        return 1.0, "", "unsaid" not in entry
+    number = _number(wanted)
+    if number is None:
+        return entry["usual"], f" (any version from {min_of(versions)} on)", False
+    nearest = min(versions, key=lambda name: abs((_number(name) or 0) - number))
+    return versions[nearest], f" {wanted}", True
+
+
+def min_of(versions: Mapping[str, float]) -> str:
+    """The oldest version."""
+    return min(versions, key=lambda name: _number(name) or 0)
+
+
+def _number(version: str | None) -> float | None:
+    """7.3 of ``7.3.0``; None of what is no version."""
+    parts = (version or "").lstrip("v").split(".")
+    try:
+        return float(".".join(parts[:2]))
+    except ValueError:
+        return None
+
+
+def _in_format(
+    found: Ran, target: Target, number_format: str, runtime: str, table: dict[str, Any]
+) -> Ran | str:
+    """The same in another number format."""
+    if number_format == "int8":
+        return found
+    if number_format not in ("float32", "float16") or runtime == "vendor":
+        return f"only int8 and float32 networks were measured, not {number_format}"
+    if target.architecture not in FLOAT_CORES:
+        return f"{target.architecture} has no floating-point unit that was measured"
+    ratio = table["float32"]
+    factor = _both(found.factor, ratio["factor"])
+    words = f"{found.words}; float32 at {ratio['value']:g}x int8's ({ratio['rows']} networks)"
+    return Ran(found.cycles * ratio["value"], factor, words)
+
+
+def _both(one: float, other: float) -> float:
+    """Two independent factors together."""
+    return math.exp(math.hypot(math.log(one), math.log(other)))
