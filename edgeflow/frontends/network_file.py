@@ -214,8 +214,6 @@ class _Maker:
     def _inputs(self, item: Mapping[str, Any], kind: str) -> tuple[str, ...]:
         given = item.get("inputs")
         if given is None:
-            if self.broken and kind not in ("input", "constant"):
-                raise _Follows
             last = next(reversed(self.layers), None)
             return () if kind in ("input", "constant") or last is None else (last,)
         names = (given,) if isinstance(given, str) else tuple(str(name) for name in given)

@@ -156,7 +156,7 @@ def test_a_given_output_shows_padding_and_strides(
 def test_layers_after_a_faulty_one_are_no_faults_of_their_own() -> None:
     layers: list[dict[str, Any]] = [
         {"kind": "dense", "name": "a"},
-        {"kind": "relu", "name": "b"},
+        {"kind": "relu", "name": "b", "inputs": "a"},
         {"kind": "softmax", "inputs": ["b"]},
         {"kind": "rleu", "inputs": ["a"]},
     ]
