@@ -126,8 +126,7 @@ def board_energy(
         network: for accelerators whose power goes with the MACs per second.
     """
     chip = power.chip_power(target, network, latency)
-    # The published band is of the networks measured; another runtime draws another power.
-    board = figure_estimate(target, "board_active", factor=power.coefficients()["bands"]["seen"])
+    board = power.board_power(target)
     if board.value is None and target.kind in ("mcu", "npu") and chip.value is not None:
         board = replace(chip, source=f"{RAIL}; {chip.source}")
     return energies(board, chip, latency, "latency")

@@ -32,6 +32,9 @@ of the current at the range's highest clock."""
 OTHER_POINT: Final = 1.2
 """The band's further factor where clock or supply are not those of the measurement. Assumed."""
 
+RATED: Final = "rated_clock_mhz"
+"""The setting that has a target's own clock where another is asked for (`edgeflow.whatif`)."""
+
 REGULATORS: Final = ("ldo", "smps")
 
 
@@ -66,6 +69,41 @@ def chip_power(
     if sheet is not None:
         return _from_sheet(target, sheet, clock)
     return _from_architecture(target, clock)
+
+
+def board_power(target: Target) -> Estimate:
+    """Power (W) of a whole board while it infers; at another clock than its own, what is above the
+    idle power goes with the clock and the square of the core's voltage.
+    """
+    factor = _band("seen")
+    found = figure_estimate(target, "board_active", factor=factor)
+    figure, idle = target.figure("power", "board_active"), target.figure("power", "board_idle")
+    rated, clock = target.settings.get(RATED), target.clock_mhz
+    if (
+        found.value is None or figure is None or figure.source == "given" or clock is None
+        or not isinstance(rated, int | float) or target.kind not in ("linux_board", "mcu", "npu")
+    ):  # fmt: skip
+        return found
+    point = next(
+        (p for p in target.operating_points if p.power_w and p.frequency_mhz == clock), None
+    )
+    if point is not None and point.power_w is not None:
+        return Estimate.within(point.power_w, factor, "W", "model", _source(target, point))
+    core, own = _core(target, clock), _core(target, float(rated))
+    volts = core / own if core and own else 1.0
+    scale = clock / float(rated) * volts**2
+    rest = idle.value if idle is not None else found.value / 2
+    assert found.low is not None
+    assert found.high is not None
+    value, low, high = (
+        min(rest, part) + max(part - rest, 0.0) * scale
+        for part in (found.value, found.low, found.high)
+    )
+    known = "its idle power" if idle is not None else "half of it, taken as idle,"
+    return Estimate(
+        value, min(low / OTHER_POINT, value), high * OTHER_POINT, "W", "model",
+        f"{found.source}; what is above {known} x {scale:.3g} for {clock:g} MHz",
+    )  # fmt: skip
 
 
 def sheet_power(target: Target, clock_mhz: float, supply_v: float | None = None) -> float | None:

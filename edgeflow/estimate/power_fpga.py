@@ -35,6 +35,12 @@ DESIGN_SHARE: Final = (0.2, 0.0, 1.0)
 low, high. An assumption. Two designs of one board differ by 11 %, the one with fewer LUTs drawing
 more: the processor, memory and regulators outweigh the fabric, which waits most of the time."""
 
+OTHER_BOARDS: Final = {"zynq-7000": (1.67, "PYNQ-Z2"), "artix-7": (2.18, "Arty A7-100T")}
+"""Watts of the measured boards, for a board of their family that nobody measured."""
+OTHER_BOARD: Final = 2.0
+"""Its band's factor. The two measured boards differ by 1.3; others carry more or less beside the
+FPGA. An assumption."""
+
 UTILISATION: Final = (0.01, 0.8)
 """Of an FPGA's capacity, where a design's resources are not known."""
 
@@ -91,6 +97,13 @@ def _board_power(target: Target, fabric: Estimate, resources: Mapping[str, Estim
     """The board's measured power, corrected for what this design switches."""
     board = figure_estimate(target, "board_active")
     figure = target.figure("power", "board_active")
+    if figure is None and target.architecture in OTHER_BOARDS:
+        watts, basis = OTHER_BOARDS[target.architecture]
+        return Estimate.within(
+            watts, OTHER_BOARD, "W", "model",
+            f"as the {basis} (MLPerf Tiny), a board of the same family; "
+            f"{target.why_unknown('power', 'board_active')}",
+        )  # fmt: skip
     lut = resources.get("lut")
     if (
         board.value is None or figure is None or fabric.value is None or lut is None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgeflow import targets, whatif
-from edgeflow.estimate import power, power_calibration
+from edgeflow.estimate import power, power_calibration, power_fpga
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.network import Layer, Network
 from edgeflow.targets import Target
@@ -86,6 +87,27 @@ def test_an_accelerator_draws_more_the_more_it_computes() -> None:
     )
     assert busy.value == pytest.approx(0.0205 + 6.8e-13 * 12_501_632 / 9.49e-4)
     assert busy.value == pytest.approx(0.0289, rel=0.1)  # as measured
+
+
+def test_a_linux_board_s_power_above_idle_goes_with_the_clock() -> None:
+    own = power.board_power(targets.load("raspberry-pi-4")).value
+    half = power.board_power(asked("raspberry-pi-4", 750)).value
+    idle = targets.load("raspberry-pi-4").power["board_idle"]
+    assert own is not None
+    assert half is not None
+    assert idle is not None
+    assert half - idle.value == pytest.approx((own - idle.value) / 2)
+    assert power.board_power(asked("raspberry-pi-4", 750, board_active=3)).value == 3
+
+
+def test_an_fpga_board_nobody_measured_is_like_its_family_s() -> None:
+    pynq = targets.load("pynq-z2")
+    figures = {key: value for key, value in pynq.power.items() if key != "board_active"}
+    found = power_fpga.fpga_power(
+        replace(pynq, power=figures), None, 100, {}, Estimate.exact(1e-3, "s", "measured", "here")
+    )["power"]
+    assert found.value == 1.67
+    assert found.high == pytest.approx(2 * 1.67)
 
 
 def test_shipped_coefficients_are_those_of_the_data(data_root: Path) -> None:
