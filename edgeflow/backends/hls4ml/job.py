@@ -11,6 +11,7 @@ The compile job's output folder:
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import astuple
@@ -47,8 +48,8 @@ def compile(
     ``latencies`` (cycles by Network layer, where that is ``optimize``).
 
     Returns:
-        ``project`` (path in `output`), ``types`` by HLS layer, ``input_type`` (what an input is
-        rounded to on the way in; None where its elements differ), ``inexact`` (what is rounded
+        ``project`` (path in `output`), ``types`` by HLS layer, ``result_type`` of the output,
+        ``input_type`` (what an input is rounded to on the way in), ``inexact`` (what is rounded
         more than the model rounds it), ``reuse_factors``, ``fifo_depths`` (`fifos_job.measure`),
         ``version`` of hls4ml, ``notes``.
 
@@ -75,10 +76,12 @@ def compile(
     project.parent.mkdir(parents=True)
     shutil.move(name, project)
     graph = convert_job.graph_of(model)
+    types, last = convert_job.types_used(model), plan.place[network.outputs[0]]
     result = {
         "project": f"project/{name}",
-        "types": convert_job.types_used(model),
+        "types": types,
         "input_type": _input_type(network, plan, params),
+        "result_type": types.get(last, {}).get("result"),
         "inexact": sorted(set(plan.inexact)),
         "reuse_factors": _reuse_factors(plan, params, graph),
         "version": convert_job.version(),
@@ -91,7 +94,6 @@ def compile(
     result["scale"] = float(np.abs(golden["y"]).max(initial=0)) if "y" in golden else 1.0
     entering = golden.get("logits")
     result["logits_scale"] = float(np.abs(entering).max(initial=0)) if entering is not None else 0.0
-    project_job.finish(project, params, result, golden)
     progress(3, 4, "build the C simulation")
     folder = output / "simulation"
     folder.mkdir()
@@ -104,6 +106,13 @@ def compile(
         (folder / "weights").mkdir()
         for path in sorted(Path("simulation/firmware/weights").glob("*.txt")):
             shutil.copyfile(path, folder / "weights" / path.name)
+    macs = sum(layer.macs for layer in network)
+    x = project_job.bench_inputs(golden, result["input_type"], macs)
+    simulated = None
+    if cxx is not None and len(x):
+        size = math.prod(golden["y"].shape[1:])
+        simulated, _ = csim_job.run(folder, x, size)
+    project_job.finish(project, params, result, golden, x, simulated)
     progress(4, 4)
     return result
 
@@ -179,13 +188,12 @@ def _record(
     params: dict[str, Any],
     result: dict[str, Any],
 ) -> dict[str, Any]:
-    last = plan.place[network.outputs[0]]
     return {
         "name": params["name"],
         **{key: params[key] for key in ("bits", "table_size", "compiler", "softmax")},
         **{key: result[key] for key in ("version", "inexact", "unsimulated")},
         **{key: result[key] for key in ("scale", "logits_scale")},
-        "result_type": result["types"].get(last, {}).get("result"),
+        "result_type": result["result_type"],
         "sizes": {layer: item["size"] for layer, item in graph.items()},
         "place": {name: at for name, at in plan.place.items() if name not in plan.hidden},
         "logits": _logits(network, plan, graph),

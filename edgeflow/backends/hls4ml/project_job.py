@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeflow.backends.fixed_job import Array
+from edgeflow.backends.fixed_job import Array, held, parse
 from edgeflow.backends.hls4ml import fifos_job, readme_job
 from edgeflow.backends.hls4ml.compilers import COMPILERS, Compiler
 
@@ -18,6 +18,11 @@ TESTS = 1000
 """Rows of test bench data at most."""
 TEST_VALUES = 2_000_000
 """Numbers in the test bench's input file at most."""
+
+TEST_MACS = 500_000_000
+"""Multiply-accumulates that the C simulation of the test bench's inputs may take."""
+FLOAT32 = 24
+"""Bits that float32 holds exactly."""
 
 OPTIONS = {
     **dict.fromkeys(("reset", "csim", "synth"), 1),
@@ -42,11 +47,11 @@ COMPARE = """\
 #include <iostream>
 #include <string>
 
-static int edgeflow_compare(const std::string &results) {{
-    const double allowed = {allowed:.9g};
-    std::ifstream found(results.c_str()), wanted("tb_data/tb_output_predictions.dat");
+static bool edgeflow_check(const std::string &results, const char *expected, const char *whose,
+                           const double allowed) {{
+    std::ifstream found(results.c_str()), wanted(expected);
     if (!wanted.is_open())
-        return 0; // no expected outputs
+        return true; // nothing is expected
     std::string have, want;
     double worst = 0;
     unsigned rows = 0, missing = 0;
@@ -71,11 +76,19 @@ static int edgeflow_compare(const std::string &results) {{
     }}
     const bool passed = rows > 0 && !missing && worst <= allowed;
     std::cout << (passed ? "PASSED: " : "FAILED: ") << rows << " inputs, largest difference "
-              << worst << " (allowed " << allowed << ")";
+              << worst << " from " << whose << " (allowed " << allowed << ")";
     if (missing)
         std::cout << ", " << missing << " results are missing";
     std::cout << std::endl;
-    return passed ? 0 : 1;
+    return passed;
+}}
+
+static int edgeflow_compare(const std::string &results) {{
+    const bool same =
+        edgeflow_check(results, "tb_data/tb_output_predictions.dat", "{whose}", {exact:.9g});
+    const bool near =
+        edgeflow_check(results, "tb_data/tb_output_model.dat", "the model", {allowed:.9g});
+    return same && near ? 0 : 1;
 }}
 
 """
@@ -91,30 +104,59 @@ ENQUEUE = """\
 """What Intel's HLS compiler adds to C++, in hls4ml's test bench for it."""
 
 
+def bench_inputs(golden: Mapping[str, Array], kind: str, macs: int) -> Array:
+    """The inputs of the test bench, as the design's input type holds them (float32, n x size)."""
+    if "x" not in golden:
+        return np.zeros((0, 1), np.float32)
+    x = golden["x"].reshape(len(golden["x"]), -1)
+    most = min(TESTS, TEST_VALUES // max(1, x.shape[1]), TEST_MACS // max(1, macs))
+    return held(x[: max(1, most)], parse(kind)).astype(np.float32)
+
+
 def finish(
-    project: Path, params: dict[str, Any], result: dict[str, Any], golden: dict[str, Array]
+    project: Path,
+    params: dict[str, Any],
+    result: dict[str, Any],
+    golden: dict[str, Array],
+    x: Array,
+    simulated: Array | None,
 ) -> None:
-    """Add test data, scripts and the README to the project that hls4ml wrote."""
+    """Add test data, scripts and the README to the project that hls4ml wrote.
+
+    Args:
+        project: its folder.
+        params: the compile job's.
+        result: the compile job's.
+        golden: the golden vectors.
+        x: the test bench's inputs (`bench_inputs`), the first golden ones.
+        simulated: what the C simulation gives for them; None where there is none.
+    """
     compiler = COMPILERS[params["compiler"]]
-    rows = 0
+    rows = len(x)
     allowed = _allowed(result)
-    if "x" in golden:
-        x = golden["x"].reshape(len(golden["x"]), -1)
-        rows = max(1, min(len(x), TESTS, TEST_VALUES // max(1, x.shape[1])))
-        _write_rows(project / "tb_data" / "tb_input_features.dat", x[:rows])
-        y = golden["y"].reshape(len(golden["y"]), -1)
-        _write_rows(project / "tb_data" / "tb_output_predictions.dat", y[:rows])
+    exact = allowed
+    if rows:
+        data = project / "tb_data"
+        _write_rows(data / "tb_input_features.dat", x)
+        y = golden["y"].reshape(len(golden["y"]), -1)[:rows]
+        if simulated is None:
+            _write_rows(data / "tb_output_predictions.dat", y)
+        else:
+            _write_rows(data / "tb_output_predictions.dat", simulated)
+            _write_rows(data / "tb_output_model.dat", y)
+            exact = _text_error(result)
     bench = project / f"{params['name']}_test.cpp"
     if compiler.name == "oneapi":
         bench = project / "src" / bench.name
-    _judge(bench, allowed)
+    _judge(bench, exact, allowed, "the model" if simulated is None else "the C simulation")
     if compiler.unsimulated is None:
         _script(project, params["name"], compiler)
     _build_options(project, compiler, params["fifo_depth"] == "optimize")
     _fifos(project, params, result)
     if compiler.name == "vivado_accelerator":
         _accelerator(project, params)
-    (project / "README.md").write_text(readme_job.text(params, result, rows, allowed))
+    readme = readme_job.text(params, result, rows, allowed)
+    (project / "README.md").write_text(readme)
 
 
 def _allowed(result: Mapping[str, Any]) -> float:
@@ -122,7 +164,13 @@ def _allowed(result: Mapping[str, Any]) -> float:
     return float((0.05 if result["inexact"] else 1e-6) * max(result["scale"], 1e-3))
 
 
-def _judge(bench: Path, allowed: float) -> None:
+def _text_error(result: Mapping[str, Any]) -> float:
+    """The largest difference of two equal results as text: the C simulation gives float32."""
+    wide = parse(result["result_type"]).width > FLOAT32 if result["result_type"] else True
+    return float(2.0**-FLOAT32 * result["scale"]) if wide else 0.0
+
+
+def _judge(bench: Path, exact: float, allowed: float, whose: str) -> None:
     """Let hls4ml's test bench fail on a difference: it only writes the results down."""
     text = bench.read_text()
     head, found, tail = text.rpartition("return 0;")
@@ -130,10 +178,12 @@ def _judge(bench: Path, allowed: float) -> None:
     if not found or f"std::string {log}" not in text:
         return  # SmartHLS's own form
     opened = f"std::ofstream fout({log});"
-    head = head.replace(opened, f"{opened}\n    fout.precision(12);", 1)
+    head = head.replace(opened, f"{opened}\n    fout.precision(17);", 1)
     text = f"{head}return edgeflow_compare({log});{tail}"
     place = text.find("int main(") if "int main(" in text else text.find("CCS_MAIN(")
-    added = (ENQUEUE if "ihc_hls_" in text else "") + COMPARE.format(allowed=allowed)
+    added = (ENQUEUE if "ihc_hls_" in text else "") + COMPARE.format(
+        exact=exact, allowed=allowed, whose=whose
+    )
     bench.write_text(text[:place] + added + text[place:])
 
 
@@ -215,4 +265,4 @@ def _accelerator(project: Path, params: Mapping[str, Any]) -> None:
 
 def _write_rows(path: Path, values: Array) -> None:
     path.parent.mkdir(exist_ok=True)
-    np.savetxt(path, values, fmt="%.9g")
+    np.savetxt(path, values, fmt="%.17g")

@@ -239,8 +239,11 @@ def _tests(params: Mapping[str, Any], result: Mapping[str, Any], rows: int, allo
             f"not simulated here: {result['unsimulated']}.\n\n{said}"
         )
     return (
-        f"`tb_data` holds {rows} inputs and the model's own outputs for them. With a C++ compiler "
-        "alone:\n\n    ./run_testbench.sh\n\nbuilds the test bench against the headers in this "
-        "project, runs it, and fails where an output differs. The same bench runs in the C "
-        f"simulation and the RTL co-simulation of {COMPILERS[params['compiler']].tool}.\n\n{said}"
+        f"`tb_data` holds {rows} inputs on the design's own grid "
+        f"(`{result['input_type']}`), what the C simulation gives for them "
+        "(`tb_output_predictions.dat`) and what the model gives (`tb_output_model.dat`). With a "
+        "C++ compiler alone:\n\n    ./run_testbench.sh\n\nbuilds the test bench against the "
+        "headers in this project, runs it, and fails where an output is not the C simulation's to "
+        "the bit, or too far from the model's. The same bench runs in the C simulation and the "
+        f"RTL co-simulation of {COMPILERS[params['compiler']].tool}.\n\n{said}"
     )

@@ -42,7 +42,7 @@ def _of_layer(layer: Layer, before: float, options: Mapping[str, Any]) -> Widths
         return Widths(before, default, result, result)
     weight = room.given(layer.name, "weight", options) or min(kernel.bits, default)
     quantizer = kernel.quantizer
-    integer = float(quantizer.integer or 0.0) if quantizer is not None else 0.0
+    integer = (quantizer.integer or 0.0) + 1 if quantizer is not None else 0.0
     terms = max(1, kernel.size // max(1, kernel.shape[-1]))
     exact = before + weight + math.ceil(math.log2(terms + 1))
     full = exact if exact <= WIDEST else default

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from edgeflow import verify
 from edgeflow.backends.base import Request
+from edgeflow.backends.fixed_job import held, parse
 from edgeflow.backends.hls4ml.backend import BACKEND
 from edgeflow.errors import ToolError
 from edgeflow.frontends.reference import reference_job
@@ -123,26 +125,48 @@ def run_bench(project):
 
 
 def test_project_works_without_edgeflow(runner, tmp_path):
-    request = request_for(runner, networks.mlp(), tmp_path, {}, 200, "Jet tagger-1")
-    compiled = runner.run(BACKEND.compile(request))
+    """Its own bench, on the design's own grid, gives what the C simulation gave, to the bit."""
+    draft = networks.Draft((16,)).dense("fc1", 12).add("relu1", "relu").dense("fc2", 5)
+    draft.add("softmax", "softmax")
+    request = request_for(runner, draft, tmp_path, {}, 200, "Jet tagger-1")
+    compiled, _, outcome, _ = simulated(runner, request)
     artifact = BACKEND.artifacts(compiled.path)["hls_project"]
     project = tmp_path / "elsewhere"
     shutil.copytree(artifact, project)
     assert artifact.name == "jet_tagger_1"
+    x = np.loadtxt(project / "tb_data" / "tb_input_features.dat")
+    expected = np.loadtxt(project / "tb_data" / "tb_output_predictions.dat")
+    assert np.array_equal(held(x, parse(compiled.result["input_type"])), x)
+    with (
+        np.load(request.golden / "golden.npz") as golden,
+        np.load(outcome.path / "outputs.npz") as arrays,
+    ):
+        assert 0 < np.abs(golden["x"] - x).max() < 2**-9  # the inputs given were finer
+        assert np.array_equal(arrays["y"].astype(float), expected)
+        assert 0 < np.abs(golden["y"] - expected).max() < 0.02
+        saved = np.loadtxt(project / "tb_data" / "tb_output_model.dat")
+        assert np.array_equal(saved, golden["y"].astype(float))
     done = run_bench(project)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "PASSED: 200 inputs" in done.stdout
+    assert "PASSED: 200 inputs, largest difference 0 from the C simulation (allowed 0)" in (
+        done.stdout
+    )
+    assert re.search(r"PASSED: 200 inputs, largest difference 0\.0\d+ from the model", done.stdout)
+    log = np.loadtxt(project / "tb_data" / "csim_results.log")
+    assert np.array_equal(log, expected)
     readme = (project / "README.md").read_text()
     assert "vitis-run --mode hls --tcl build_prj.tcl" in readme
     assert "xc7z020clg400-1" in readme
     assert "| fc1 |" in readme
     assert 'set part "xc7z020clg400-1"' in (project / "project.tcl").read_text()
-    # the test must be able to fail: a weight changed is found
-    bias = next((project / "firmware" / "weights").glob("b*.txt"))
+    # the test must be able to fail: a weight changed a little is found, though the model is near
+    bias = project / "firmware" / "weights" / "b2.txt"
     values = bias.read_text().split(",")
-    bias.write_text(",".join([str(float(values[0]) + 0.5), *values[1:]]))
+    bias.write_text(",".join([str(float(values[0]) + 0.01), *values[1:]]))
     done = run_bench(project)
     assert done.returncode == 1
+    assert re.search(r"FAILED: .* from the C simulation", done.stdout)
+    assert re.search(r"PASSED: .* from the model", done.stdout)
 
 
 def test_artifacts_are_the_same_bytes_and_name_no_machine(runner, tmp_path):
