@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
-from edgeflow import parts, targets, whatif
+from edgeflow import corrections, parts, targets, whatif
 from edgeflow.backends import registry
 from edgeflow.backends.base import Backend
 from edgeflow.errors import InputError, RecipeError, TargetError
-from edgeflow.estimate import duty, operations
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.network import Network
 from edgeflow.subject import Subject, digits
@@ -64,6 +64,7 @@ def estimate_targets(
     clock_mhz: float | None = None,
     runtime: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    calibration: Path | None = None,
 ) -> dict[str, dict[str, Any]]:
     """What the Network would cost on each target, in the form of the report's ``targets``.
 
@@ -76,6 +77,7 @@ def estimate_targets(
         clock_mhz, runtime, settings: replace what the targets have: see `edgeflow.whatif.apply`.
             A setting may also be an option of the backend (``reuse_factor``), dots for nested
             ones (``layers.fc1.reuse_factor``), ``clock_ns`` for a period.
+        calibration: a user's own corrections: see `edgeflow.corrections.find`.
 
     Raises:
         EdgeflowError: an unknown target, backend, option or setting; a clock that cannot be; the
@@ -83,9 +85,10 @@ def estimate_targets(
     """
     question = Question(backend, dict(options or {}), clock_mhz, runtime, dict(settings or {}))
     chosen = ask(names, question)
+    own = corrections.find(calibration)
     found = read()
     subject = found if isinstance(found, Subject) else Subject(found)
-    return {one.target.name: _entry(settle(one, subject), subject) for one in chosen}
+    return {one.target.name: _entry(settle(one, subject), subject, own) for one in chosen}
 
 
 def ask(names: Sequence[str], question: Question) -> list[Asked]:
@@ -186,31 +189,26 @@ def _unused(asked: Asked, subject: Subject) -> tuple[str, ...]:
     return (f"the hls4ml project's settings say nothing to the backend {asked.backend.name}",)
 
 
-def _entry(asked: Asked, subject: Subject) -> dict[str, Any]:
+def figures(asked: Asked, subject: Subject) -> dict[str, Estimate]:
+    """The estimates for one target that `settle` has seen, without a user's corrections."""
+    result = None
+    if asked.backend.name == HLS4ML and (found := digits(subject, asked.options)):
+        result = {"digits": found}
+    return asked.backend.estimate(subject.network, asked.target, asked.options, None, result)
+
+
+def _entry(asked: Asked, subject: Subject, own: Sequence[corrections.Correction]) -> dict[str, Any]:
     target, compiler, options = asked.target, asked.backend, asked.options
     network = subject.network
-    result = None
-    if compiler.name == HLS4ML and (found := digits(subject, options)):
-        result = {"digits": found}
     problems = [] if subject.design else compiler.check(network, target, options)
-
-    def at(mhz: float | None) -> dict[str, Estimate]:
-        """The quantities, at a clock of the target's where one is given."""
-        there = target if mhz is None else whatif.apply(target, mhz)
-        return dict(compiler.estimate(network, there, options, None, result))
-
-    estimates = at(None)
-    estimates |= duty.extend(estimates, target) | operations.extend(network, target)
-    entry: dict[str, Any] = {
+    found = corrections.apply(figures(asked, subject), target, network.totals.macs, own)
+    return {
         "backend": compiler.name,
         "title": target.title,
         "problems": [str(problem) for problem in problems],
         "notes": list(asked.notes),
-        "estimates": {quantity: figure.to_json() for quantity, figure in estimates.items()},
+        "estimates": {quantity: figure.to_json() for quantity, figure in found.items()},
     }
-    if any(key in target.settings for key in duty.ASKED):
-        entry["operating_points"] = duty.operating_points(target, at)
-    return entry
 
 
 def _load(name: str) -> Target:

@@ -54,6 +54,9 @@ def read(paths: Sequence[Path], runner: Callable[[], AbstractContextManager[Runn
         ModelError: it cannot be read.
     """
     paths = list(paths)
+    for path in paths:
+        if not path.exists():
+            raise ModelError("the file or folder does not exist", where=str(path))
     if len(paths) == 1 and network_file.is_network(paths[0]):
         network, options = network_file.load(paths[0])
         return Subject(network, options)

@@ -8,6 +8,7 @@ import typer
 
 from edgeflow import __version__
 from edgeflow.cli import (
+    calibrate,
     check,
     compile_,
     deploy,
@@ -52,6 +53,7 @@ app.command("inspect")(inspect_.inspect)
 app.command("check")(check.check)
 app.command("compile")(compile_.compile_model)
 app.command("estimate")(estimate.estimate)
+app.command("calibrate")(calibrate.calibrate)
 app.command("deploy")(deploy.deploy)
 app.command("report")(report.report)
 app.add_typer(targets.app, name="targets")

@@ -44,6 +44,18 @@ def estimate(
         ),
     ] = None,
     option: SetOption = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            help="Corrections that `edgeflow calibrate` wrote; none for none. Default: "
+            "$EDGEFLOW_CALIBRATION, else the user's own.",
+        ),
+    ] = None,
+    details: Annotated[
+        bool,
+        typer.Option("--details", help="Every figure with its source; default for one target."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Say what a model would cost on targets, without compiling it.
@@ -70,11 +82,12 @@ def estimate(
         clock_mhz=clock_mhz,
         runtime=runtime,
         settings=parse_settings(setting, "--set"),
+        calibration=calibration,
     )
     if json:
         print(json_module.dumps({"targets": entries}, indent=1))
         return
     from edgeflow.cli.tables import console
-    from edgeflow.report.terminal import render_estimates
+    from edgeflow.report.estimates import render
 
-    render_estimates(entries, console())
+    render(entries, console(), details=details or len(entries) == 1)

@@ -60,7 +60,7 @@ def render(record: Record, console: Console) -> None:
     console.print()
     console.print(_results(record))
     if any(target["estimates"] for target in record["targets"].values()):
-        _print_costs(record["targets"], console)
+        print_costs(record["targets"], console)
     for name, target in record["targets"].items():
         if target["vendor_synthesis"]:
             vendor.render(target["vendor_synthesis"], console, name)
@@ -74,24 +74,6 @@ def render(record: Record, console: Console) -> None:
     outcome = verdict(record)
     text = outcome["text"][:1].upper() + outcome["text"][1:] + "."
     console.print(Text(text, style="bold green" if outcome["good"] else "bold red"))
-
-
-def render_estimates(targets: Record, console: Console) -> None:
-    """Print what a model would cost on targets.
-
-    Args:
-        targets: by name, records with ``estimates`` as in the report, and ``problems`` (texts).
-        console: where to print.
-    """
-    from rich.text import Text
-
-    console.print()
-    _print_costs(targets, console)
-    for name, target in targets.items():
-        for problem in target.get("problems", ()):
-            console.print(Text(f"{name}: cannot be compiled: {problem}", style="bold red"))
-        for note in target.get("notes", ()):
-            console.print(Text(f"{name}: {note}"))
 
 
 def render_deployment(found: Record, console: Console) -> None:
@@ -115,7 +97,8 @@ def render_deployment(found: Record, console: Console) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
-def _print_costs(targets: Record, console: Console) -> None:
+def print_costs(targets: Record, console: Console) -> None:
+    """Latency, power, energy and memory of targets side by side, and why figures are missing."""
     from rich.text import Text
 
     reasons = _Reasons()

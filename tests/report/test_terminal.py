@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from edgeflow.report.terminal import render, render_estimates
+from edgeflow.report.estimates import render as render_estimates
+from edgeflow.report.terminal import render
 
 
 def text_of(function: Any, content: Any, width: int = 80) -> str:
