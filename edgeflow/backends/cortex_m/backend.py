@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgeflow.backends import roomier
 from edgeflow.backends.base import (
-    Configured,
     Limit,
     Problem,
     Request,
@@ -22,7 +22,10 @@ from edgeflow.backends.base import (
 from edgeflow.backends.cortex_m import costs, limits
 from edgeflow.backends.cortex_m.options import Options
 from edgeflow.backends.tflite.backend import BACKEND as TFLITE
-from edgeflow.errors import JobError, ToolError
+from edgeflow.backends.tflite.backend import REFERENCE
+from edgeflow.backends.tflite.backend import run as run_file
+from edgeflow.backends.tflite.onward import OnTFLite
+from edgeflow.errors import JobError, ToolError, UnsupportedError
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
 from edgeflow.network import Network
@@ -55,10 +58,9 @@ MACHINES: Mapping[str, Machine] = {
 }
 """By core, the machine that has it; for the M0, one that runs its instructions."""
 EXACT = Tolerance(0.0, 1.0, "the kernels compute what TensorFlow Lite's reference kernels do")
-REFERENCE = "tflite-runtime BUILTIN_REF"
 
 
-class CortexM(Configured):
+class CortexM(OnTFLite):
     """See `edgeflow.backends.base.Backend`."""
 
     name = "cortex_m"
@@ -81,14 +83,10 @@ class CortexM(Configured):
             )  # fmt: skip
         return found
 
-    def needs_data(self, network: Network, target: Target, options: Mapping[str, Any]) -> bool:
-        """Whether the compilation measures ranges on data."""
-        return TFLITE.needs_data(network, target, options)
-
     def base(self, request: Request) -> Job:
         """The job that makes the .tflite file; its dense layers have one scale each, as the kernels
         take them."""
-        job = TFLITE.compile(request)
+        job = super().base(request)
         return replace(job, params={**job.params, "dense_scales": "one"})
 
     def compile(self, request: Request) -> Job:
@@ -112,7 +110,7 @@ class CortexM(Configured):
         """The .tflite file against the model, the C on this machine against the .tflite file."""
         assert request.golden is not None
         assert request.base is not None
-        files = TFLITE.simulate(request, request.base)
+        files = super().simulate(request, compiled)
         job = Job(
             entry="edgeflow.backends.cortex_m.job:host",
             toolchain="keras",
@@ -123,7 +121,7 @@ class CortexM(Configured):
             timeout=1800,
             label=request.target.name,
         )
-        against = next(item.job for item in files if item.runtime == REFERENCE)
+        against = run_file(request, request.base, *REFERENCE)
         return [*files, Simulation("generated C", job, EXACT, against=against)]
 
     def synthesise(
@@ -142,6 +140,8 @@ class CortexM(Configured):
                 tested = run(_link(request, compiled, name, emulated))
         except (ToolError, JobError) as error:
             return Synthesis({"reason": error.message}, notes=(f"no firmware: {error}",))
+        except UnsupportedError as error:
+            raise _too_large(error, request.target) from None
         result = {**image.result, "machine": machine.name}
         artifacts = {"firmware": image.path / "firmware.elf"}
         assert request.golden is not None
@@ -169,8 +169,7 @@ class CortexM(Configured):
                 result, artifacts, notes=(f"the firmware was not run: {error.message}",)
             )
         result |= {key: seen.result[key] for key in ("instructions", "by_operator", "stack")}
-        files = TFLITE.simulate(request, request.base)
-        against = next(item.job for item in files if item.runtime == REFERENCE)
+        against = run_file(request, request.base, *REFERENCE)
         simulation = Simulation(f"QEMU {machine.name}", seen_by, EXACT, against=against)
         profile = seen.path / "profile.json"
         artifacts["profile"] = profile
@@ -194,6 +193,15 @@ class CortexM(Configured):
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The library's folder."""
         return {"library": compiled / "library"}
+
+
+def _too_large(error: UnsupportedError, target: Target) -> UnsupportedError:
+    """The linker's figures, and the boards that would hold the firmware."""
+    found = [re.match(r"(\w+): needs ([\d,]+)", line) for line in error.details]
+    needs = {match[1]: float(match[2].replace(",", "")) for match in found if match}
+    advice = roomier.remedy(target, needs, "choose a smaller model")
+    said = f"{advice}: weights are in flash, activations in ram"
+    return UnsupportedError(error.message, details=error.details, remedy=said)
 
 
 def _said(profile: Sequence[Mapping[str, Any]]) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation
+from edgeflow.backends.base import Limit, Problem, Request
 from edgeflow.backends.edge_tpu import costs
 from edgeflow.backends.edge_tpu import rules_job as rules
 from edgeflow.backends.edge_tpu.options import Options
 from edgeflow.backends.tflite import operators
 from edgeflow.backends.tflite.backend import BACKEND as TFLITE
+from edgeflow.backends.tflite.onward import OnTFLite
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
 from edgeflow.network import Network
@@ -23,7 +23,7 @@ from edgeflow.targets import Target
 PROGRAM = "edgetpu_compiler"
 
 
-class EdgeTPU(Configured):
+class EdgeTPU(OnTFLite):
     """See `edgeflow.backends.base.Backend`."""
 
     name = "edge_tpu"
@@ -32,7 +32,18 @@ class EdgeTPU(Configured):
 
     def check(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[Problem]:
         """What the .tflite file cannot hold; which operators map is said once it is there."""
-        return TFLITE.check(network, target, _file_options(network, options))
+        return TFLITE.check(network, target, self.file_options(network, options))
+
+    def file_options(self, network: Network, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the file, which takes and gives int8 where nothing else is said."""
+        found = {key: value for key, value in options.items() if key != "compiler_timeout"}
+        quantised = network.source.get("format") == "tflite" and any(
+            layer.quantizer is not None for layer in network
+        )
+        if not quantised:
+            for way in ("input_type", "output_type"):
+                found[way] = found.get(way) or "int8"
+        return found
 
     def remarks(
         self,
@@ -66,15 +77,6 @@ class EdgeTPU(Configured):
                   "graph is cut once", "move it behind the layers that map"),
         ]  # fmt: skip
 
-    def needs_data(self, network: Network, target: Target, options: Mapping[str, Any]) -> bool:
-        """Whether the compilation measures ranges on data."""
-        return TFLITE.needs_data(network, target, _file_options(network, options))
-
-    def base(self, request: Request) -> Job:
-        """The job that makes the .tflite file."""
-        options = _file_options(request.model.network, request.options)
-        return TFLITE.compile(replace(request, options=options))
-
     def compile(self, request: Request) -> Job:
         """The job that says what maps, and runs the compiler where it is installed."""
         assert request.base is not None
@@ -90,13 +92,6 @@ class EdgeTPU(Configured):
             label=request.target.name,
         )
 
-    def simulate(self, request: Request, compiled: Path) -> list[Simulation]:
-        """The .tflite file before the compiler: what that makes runs on the Edge TPU alone."""
-        del compiled
-        assert request.base is not None
-        options = _file_options(request.model.network, request.options)
-        return TFLITE.simulate(replace(request, options=options), request.base)
-
     def estimate(
         self,
         network: Network,
@@ -107,7 +102,7 @@ class EdgeTPU(Configured):
     ) -> dict[str, Estimate]:
         """What it costs; the memory for parameters once the file is there."""
         size = {"bytes": result["file_bytes"]} if result and "file_bytes" in result else None
-        file_options = _file_options(network, options)
+        file_options = self.file_options(network, options)
         found = TFLITE.estimate(network, target, file_options, None, size)
         return costs.estimate(network, found, target, result)
 
@@ -117,18 +112,6 @@ class EdgeTPU(Configured):
         if (made := compiled / "model_edgetpu.tflite").is_file():
             found["tflite_edgetpu"] = made
         return found
-
-
-def _file_options(network: Network, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of the .tflite file: int8 ports, where the file is not quantised already."""
-    found = {key: value for key, value in options.items() if key != "compiler_timeout"}
-    quantised = network.source.get("format") == "tflite" and any(
-        layer.quantizer is not None for layer in network
-    )
-    if not quantised:
-        for way in ("input_type", "output_type"):
-            found[way] = found.get(way) or "int8"
-    return found
 
 
 def _digest(program: str | None) -> str | None:

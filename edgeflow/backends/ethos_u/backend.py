@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation
+from edgeflow.backends.base import Limit, Problem, Request
 from edgeflow.backends.ethos_u import costs, operators
 from edgeflow.backends.ethos_u.options import Options
 from edgeflow.backends.tflite.backend import BACKEND as TFLITE
+from edgeflow.backends.tflite.onward import OnTFLite
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
 from edgeflow.network import Network
@@ -18,7 +19,7 @@ from edgeflow.targets import Target
 SETTINGS = ("accelerator", "system_config", "memory_mode")
 
 
-class EthosU(Configured):
+class EthosU(OnTFLite):
     """See `edgeflow.backends.base.Backend`."""
 
     name = "ethos_u"
@@ -47,14 +48,6 @@ class EthosU(Configured):
         """What Vela can place on the NPU."""
         return operators.limits()
 
-    def needs_data(self, network: Network, target: Target, options: Mapping[str, Any]) -> bool:
-        """Whether the compilation measures ranges on data."""
-        return TFLITE.needs_data(network, target, options)
-
-    def base(self, request: Request) -> Job:
-        """The job that makes the .tflite file."""
-        return TFLITE.compile(request)
-
     def compile(self, request: Request) -> Job:
         """The job that runs Vela."""
         assert request.base is not None
@@ -72,12 +65,6 @@ class EthosU(Configured):
             timeout=1800,
             label=request.target.name,
         )
-
-    def simulate(self, request: Request, compiled: Path) -> list[Simulation]:
-        """The .tflite file that Vela was given: what it makes runs on the NPU alone."""
-        del compiled
-        assert request.base is not None
-        return TFLITE.simulate(request, request.base)
 
     def estimate(
         self,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeflow.backends import expected
 from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation
 from edgeflow.backends.onnxruntime import costs, support, tolerances
 from edgeflow.backends.onnxruntime.options import OPSET, SAMPLES, Options
-from edgeflow.backends.tflite.backend import _classes, _spread
 from edgeflow.errors import DataError
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
@@ -76,8 +76,8 @@ class OnnxRuntime(Configured):
             request.model.network,
             request.model.format,
             facts,
-            _spread(request.golden),
-            _classes(request),
+            expected.spread(request.golden),
+            expected.classes(request),
         )
         found = []
         for resolver, deciding in (("optimised", True), ("as written", False)):

@@ -16,12 +16,11 @@ from edgeflow.backends.onnxruntime import quantize_job, rounding_job
 from edgeflow.backends.onnxruntime.graph_job import FIRST, LAST, Graph, to_first, to_last
 from edgeflow.backends.onnxruntime.kinds_job import MAKERS, WEIGHTED, Plain, weighted
 from edgeflow.backends.tflite import plan_job
-from edgeflow.errors import DataError
+from edgeflow.backends.tflite.samples_job import samples
 from edgeflow.frontends.onnx_file_job import inputs_of, numpy_type, read
 from edgeflow.frontends.onnx_graph_job import Translator
 from edgeflow.network import Network
 
-SEED = 0
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -68,7 +67,9 @@ def convert(
         layers = _layers(graph, model)
         if route == "calibrated":
             progress(1, 2, "measuring ranges")
-            model = _calibrated(model, ports, _samples(inputs.get("data"), network, params))
+            count = params["calibration_samples"]
+            x = samples(inputs.get("data"), network, count, "precision float32")
+            model = _calibrated(model, ports, x)
         content = model.SerializeToString(deterministic=True)
     model = onnx.load_from_string(content)
     made = {name for node in model.graph.node for name in node.output}
@@ -257,26 +258,6 @@ def _trained(
         "float_biases": integers.float_biases,
         "measured": [],
     }  # fmt: skip
-
-
-def _samples(data: Path | None, network: Network, params: Mapping[str, Any]) -> np.ndarray:
-    """A seeded sample of the training inputs, n x …, float32, in the model's order of axes."""
-    if data is None:
-        raise DataError(
-            "precision int8 needs data to measure the range of each layer",
-            remedy="give `data` in the recipe, or precision float32",
-        )
-    with np.load(data / "data.npz", allow_pickle=False) as arrays:
-        if "x_train" not in arrays.files or not len(arrays["x_train"]):
-            raise DataError("expected 'x_train' in the data", remedy="give training inputs")
-        x = arrays["x_train"]
-    chosen = np.random.default_rng(SEED).permutation(len(x))[: params["calibration_samples"]]
-    shape = [int(dim or 1) for dim in network[network.inputs[0]].output_shape]
-    x = x[np.sort(chosen)].astype(np.float32)
-    if int(np.prod(x.shape[1:])) != int(np.prod(shape)):
-        raise DataError(f"expected inputs of shape {tuple(shape)}, found {x.shape[1:]}")
-    found: np.ndarray = x.reshape(len(x), *shape)
-    return found
 
 
 def _calibrated(model: Any, ports: Mapping[str, Any], x: np.ndarray) -> Any:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation, Tolerance
+from edgeflow.backends import expected
+from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation
 from edgeflow.backends.tflite import costs, support, tolerances
 from edgeflow.backends.tflite.options import SAMPLES, Options
 from edgeflow.errors import DataError
@@ -86,32 +87,21 @@ class TFLite(Configured):
         """The file in LiteRT and in tflite-runtime, each with its usual and reference kernels."""
         assert request.golden is not None
         facts = json.loads((compiled / "model.json").read_text())
-        inputs = {"compiled": compiled, "golden": request.golden}
-        network = request.model.network
         allowed = tolerances.choose(
-            network, request.model.format, facts, _spread(request.golden), _classes(request)
+            request.model.network,
+            request.model.format,
+            facts,
+            expected.spread(request.golden),
+            expected.classes(request),
         )
         found = []
         for runtime, resolver, deciding in (
             ("litert", "XNNPACK", True),
-            ("tflite-runtime", "BUILTIN_REF", True),
+            (*REFERENCE, True),
             ("litert", "BUILTIN_REF", False),
             ("tflite-runtime", "XNNPACK", False),
         ):
-            litert = runtime == "litert"
-            entry = "litert" if litert else "tflite_runtime"
-            job = Job(
-                entry=f"edgeflow.backends.tflite.run_job:{entry}",
-                toolchain="keras" if litert else "tflite_runtime",
-                title=f"run in {runtime} ({resolver})",
-                inputs=inputs,
-                params={"resolver": resolver},
-                imports=("ai_edge_litert.interpreter",)
-                if litert
-                else ("tflite_runtime.interpreter",),
-                timeout=1800,
-                label=request.target.name,
-            )
+            job = run(request, compiled, runtime, resolver)
             found.append(Simulation(f"{runtime} {resolver}", job, allowed, deciding))
         return found
 
@@ -132,6 +122,34 @@ class TFLite(Configured):
         found = {"tflite": compiled / "model.tflite", "operators": compiled / "model.json"}
         labels = compiled / "labels.txt"
         return {**found, "labels": labels} if labels.is_file() else found
+
+
+REFERENCE = ("tflite-runtime", "BUILTIN_REF")
+"""The runtime and kernels whose numbers are the same on every machine."""
+
+
+def run(request: Request, compiled: Path, runtime: str, resolver: str) -> Job:
+    """The job that runs a file on the golden inputs.
+
+    Args:
+        request: with its golden folder.
+        compiled: the folder of the compile job.
+        runtime: ``litert`` or ``tflite-runtime``.
+        resolver: ``XNNPACK`` or ``BUILTIN_REF``.
+    """
+    assert request.golden is not None
+    litert = runtime == "litert"
+    package = "ai_edge_litert" if litert else "tflite_runtime"
+    return Job(
+        entry=f"edgeflow.backends.tflite.run_job:{'litert' if litert else 'tflite_runtime'}",
+        toolchain="keras" if litert else "tflite_runtime",
+        title=f"run in {runtime} ({resolver})",
+        inputs={"compiled": compiled, "golden": request.golden},
+        params={"resolver": resolver},
+        imports=(f"{package}.interpreter",),
+        timeout=1800,
+        label=request.target.name,
+    )
 
 
 def resolve(network: Network, target: Target, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,32 +202,6 @@ def _class_names(request: Request) -> list[str] | None:
     return [str(name) for name in names] if names and fits else None
 
 
-def _spread(golden: Path) -> float:
-    """The range of the model's own outputs."""
-    import numpy as np
-
-    with np.load(golden / "golden.npz", allow_pickle=False) as arrays:
-        y = arrays["y"]
-    return float(y.max() - y.min()) if y.size else 0.0
-
-
-def _classes(request: Request) -> bool:
-    """Whether the model tells classes: by its last layer, or by its data's labels."""
-    import numpy as np
-
-    network = request.model.network
-    last = network[network.outputs[0]]
-    if last.output_size < 2:
-        return False
-    if last.kind in tolerances.CLASSIFIERS:
-        return True
-    if request.data is None:
-        return False
-    with np.load(request.data / "data.npz", allow_pickle=False) as arrays:
-        labels = arrays["y_test"] if "y_test" in arrays.files else np.zeros(0)
-    return labels.ndim == 1 and labels.dtype.kind in "iu" and labels.size > 0
-
-
 def needs_data(network: Network, chosen: Mapping[str, Any]) -> bool:
     """Whether ranges have to be measured for this precision."""
     if chosen["precision"] not in support.INTEGERS:
@@ -243,4 +235,4 @@ def _types(precision: str) -> tuple[str, ...]:
 
 BACKEND = TFLite()
 
-__all__ = ["BACKEND", "TFLite", "Tolerance", "needs_data", "resolve"]
+__all__ = ["BACKEND", "REFERENCE", "TFLite", "needs_data", "resolve", "run"]

@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 from edgeflow import __version__
-from edgeflow.backends.tflite import emit_job, file_job, plan_job
-from edgeflow.errors import DataError, JobError, ModelError, UnsupportedError
+from edgeflow.backends.tflite import emit_job, file_job, plan_job, samples_job
+from edgeflow.errors import JobError, ModelError, UnsupportedError
 from edgeflow.frontends import keras_build_job
 from edgeflow.frontends.folder_job import clean_name
 from edgeflow.network import Network
-
-SEED = 0
 
 
 def convert(
@@ -270,23 +268,8 @@ def _run(converter: Any) -> bytes:
 
 
 def _samples(data: Path | None, network: Network, params: Mapping[str, Any]) -> np.ndarray:
-    """A seeded sample of the training inputs, n x …, float32."""
-    if data is None:
-        raise DataError(
-            f"precision {params['precision']} needs data to measure the range of each layer",
-            remedy="give `data` in the recipe, or a precision of float32, float16 or dynamic",
-        )
-    with np.load(data / "data.npz", allow_pickle=False) as arrays:
-        if "x_train" not in arrays.files or not len(arrays["x_train"]):
-            raise DataError("expected 'x_train' in the data", remedy="give training inputs")
-        x = arrays["x_train"]
-    chosen = np.random.default_rng(SEED).permutation(len(x))[: params["calibration_samples"]]
-    shape = network[network.inputs[0]].output_shape
-    x = x[np.sort(chosen)].astype(np.float32)
-    if int(np.prod(x.shape[1:])) != int(np.prod([d or 1 for d in shape])):
-        raise DataError(f"expected inputs of shape {shape}, found {x.shape[1:]}")
-    found: np.ndarray = x.reshape(len(x), *shape)
-    return found
+    instead = "a precision of float32, float16 or dynamic"
+    return samples_job.samples(data, network, params["calibration_samples"], instead)
 
 
 def _ranges(twin: Any, names: list[str], samples: np.ndarray) -> dict[str, tuple[float, float]]:

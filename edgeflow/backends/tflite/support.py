@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from edgeflow.backends import roomier
 from edgeflow.backends.base import Limit, Problem
 from edgeflow.network import Layer, Network
 from edgeflow.targets import Target
@@ -308,12 +309,8 @@ def memory(network: Network, target: Target, precision: str) -> list[Problem]:
     """Whether weights and activations fit the target's memory; the lower bound of both."""
     if target.kind not in _MEMORY:
         return []
-    weights, activations = sizes(network, precision)
-    store, work = _MEMORY[target.kind]
+    needs = _needs(network, target, precision)
     found = []
-    needs = {store: weights, work: activations}
-    if store == work:
-        needs = {store: weights + activations}
     for name, need in needs.items():
         room = target.memory.get(name)
         if room is not None and need > room.value:
@@ -322,7 +319,29 @@ def memory(network: Network, target: Target, precision: str) -> list[Problem]:
                     None,
                     f"it needs at least {need:,.0f} B of {name} at {precision}, {target.name} has "
                     f"{room.value:,.0f} B: {need - room.value:,.0f} B too much",
-                    "choose a smaller model, int8, or a larger target",
+                    roomier.remedy(target, needs, _smaller(network, target, precision)),
                 )
             )
     return found
+
+
+def _needs(network: Network, target: Target, precision: str) -> dict[str, float]:
+    """Bytes by memory of the target."""
+    weights, activations = sizes(network, precision)
+    store, work = _MEMORY[target.kind]
+    if store == work:
+        return {store: weights + activations}
+    return {store: weights, work: activations}
+
+
+def _smaller(network: Network, target: Target, precision: str) -> str:
+    """Whether int8 would do, or what the target holds at 8 bits."""
+    needs = _needs(network, target, "int8")
+    rooms = {name: target.memory.get(name) for name in needs}
+    if all(room is None or needs[name] <= room.value for name, room in rooms.items()):
+        return "choose precision int8, which fits here"
+    scale = min(
+        room.value / needs[name] for name, room in rooms.items() if room is not None and needs[name]
+    )
+    word = "" if precision == "int8" else "int8 and "
+    return f"choose {word}a model of at most {scale:.1%} of this one's size"

@@ -9,8 +9,6 @@ from typing import Any
 from edgeflow.backends.base import Tolerance
 from edgeflow.network import WEIGHTED, Network
 
-CLASSIFIERS = frozenset(["softmax", "sigmoid", "log_softmax"])
-
 
 def choose(
     network: Network,

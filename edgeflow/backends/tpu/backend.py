@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgeflow.backends import expected
 from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation, Tolerance
 from edgeflow.backends.tpu import checks, costs
 from edgeflow.backends.tpu.generations import GENERATIONS
@@ -40,7 +41,7 @@ class Tpu(Configured):
             "tpu",
             "export to StableHLO",
             _model(request),
-            {"precision": request.options["precision"], "batch": request.options["batch"]},
+            {**_arithmetic(request), "batch": request.options["batch"]},
             imports=("jax",),
             timeout=1800,
         )
@@ -78,11 +79,11 @@ class Tpu(Configured):
             "tpu",
             "run the StableHLO graph on CPU",
             {**_model(request), "artifact": compiled, "golden": request.golden},
-            {"precision": request.options["precision"]},
+            _arithmetic(request),
             imports=("jax",),
             timeout=3600,
         )
-        scale = _output_range(request.golden)
+        scale = expected.spread(request.golden)
         return [Simulation(RUNTIME, job, tolerance(request.model.network, request.options, scale))]
 
     def estimate(
@@ -109,12 +110,8 @@ def _model(request: Request) -> dict[str, Path]:
     return {"network": request.model.path / "network.json", "weights": request.model.weights}
 
 
-def _output_range(golden: Path) -> float:
-    import numpy as np
-
-    with np.load(golden / "golden.npz", allow_pickle=False) as arrays:
-        y = arrays["y"]
-    return float(y.max() - y.min()) if y.size else 1.0
+def _arithmetic(request: Request) -> dict[str, Any]:
+    return {name: request.options[name] for name in ("precision", "rescaling")}
 
 
 def tolerance(network: Network, options: Mapping[str, Any], scale: float) -> Tolerance:
@@ -129,7 +126,7 @@ def tolerance(network: Network, options: Mapping[str, Any], scale: float) -> Tol
     quantised = any(layer.quantizer and layer.quantizer.bits < 16 for layer in network)
     scale = scale or 1.0
     if network.source.get("format") == "tflite" and network.quantized:
-        if options["precision"] == "int8":
+        if options["precision"] == "int8" and options.get("rescaling") == "fixed_point":
             # Equal to tflite-runtime's reference kernels on MLPerf Tiny's five models; the model's
             # own outputs are LiteRT's, whose dense layers round once: up to 8 levels of a softmax.
             return Tolerance(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from edgeflow.backends import roomier
 from edgeflow.backends.base import Limit, Problem
 from edgeflow.backends.tpu import integers
 from edgeflow.backends.tpu.generations import GENERATIONS
@@ -200,8 +201,8 @@ def _memory(network: Network, target: Target, options: Mapping[str, Any]) -> Ite
         yield Problem(
             None,
             f"weights and activations take {needed / 1e9:.1f} GB with batch {batch}, "
-            f"the chip has {hbm.value / 1e9:.1f} GB",
-            SMALLER,
+            f"the chip has {hbm.value / 1e9:.1f} GB: {(needed - hbm.value) / 1e9:.1f} GB too much",
+            roomier.remedy(target, {"hbm": needed}, SMALLER),
         )
 
 

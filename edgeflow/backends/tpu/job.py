@@ -48,7 +48,7 @@ def export(
     in it, for CPU and TPU. ``model.mlir`` is the TPU's graph as text to read; large constants are
     elided. At ``precision`` ``int8`` the same in bfloat16 lies beside it, for comparison, and the
     result says which layers compute in integers, and why others do not. ``inputs``: ``network``,
-    ``weights``; ``params``: ``precision``, ``batch``.
+    ``weights``; ``params``: ``precision``, ``rescaling``, ``batch``.
 
     Raises:
         UnsupportedError: a shape in the graph is dynamic.
@@ -56,8 +56,8 @@ def export(
     network = Network.load(inputs["network"])
     weights = load_arrays(inputs["weights"])
     batch = int(params["batch"])
-    precision = params["precision"]
-    function = jax.jit(_named(forward(network, weights, precision=precision)))
+    precision, fixed = params["precision"], params["rescaling"] == "fixed_point"
+    function = jax.jit(_named(forward(network, weights, precision=precision, fixed_point=fixed)))
     specs = [
         jax.ShapeDtypeStruct((batch, *_static(network, name)), input_type(network, name))
         for name in network.inputs
@@ -190,7 +190,9 @@ def simulate(
         if start % (batch * 64) == 0:
             progress(start, len(x), "StableHLO on CPU")
     np.savez(output / "outputs.npz", y=np.concatenate(found))
-    trace = layerwise(network, load_arrays(inputs["weights"]), precision=params["precision"])
+    fixed = params["rescaling"] == "fixed_point"
+    weights = load_arrays(inputs["weights"])
+    trace = layerwise(network, weights, precision=params["precision"], fixed_point=fixed)
     values = jax.jit(trace)(x[: _traced(inputs["golden"])])
     arrays: dict[str, Any] = {name: np.asarray(v, np.float32) for name, v in values.items()}
     np.savez(output / "trace.npz", **arrays)

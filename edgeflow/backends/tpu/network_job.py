@@ -9,13 +9,14 @@ retrained model computes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from edgeflow.backends.tpu import integer_job
+from edgeflow.backends.tpu import integer_job, rescale_job
 from edgeflow.backends.tpu.integers import RETRAIN
 from edgeflow.backends.tpu.operations_job import OPERATIONS, Arithmetic, Call
 from edgeflow.backends.tpu.quantizers_job import quantize
@@ -26,19 +27,24 @@ Array = Any  # jax.Array, which the type checker of the core does not see
 
 
 def forward(
-    network: Network, weights: Mapping[str, np.ndarray], *, precision: str = "float32"
+    network: Network,
+    weights: Mapping[str, np.ndarray],
+    *,
+    precision: str = "float32",
+    fixed_point: bool = True,
 ) -> Callable[..., tuple[Array, ...]]:
     """The function from the Network's inputs (batch first) to a tuple of its outputs.
 
     ``weights`` are the arrays of ``weights.npz`` (``LAYER/ROLE``). ``precision`` is of the operands
     of dot products and convolutions; sums and all else are float32. ``int8``: products of integers
-    where the model's own quantisers allow it (`integer_job`), float32 elsewhere.
+    where the model's own quantisers allow it (`integer_job`), float32 elsewhere. ``fixed_point``:
+    an int8 .tflite file's sums become codes as in TFLite (`rescale_job`), not in float32.
 
     Raises:
         UnsupportedError: a layer's kind has no operation here (the backend's check says it first),
             or no layer computes in integers at ``int8``.
     """
-    run = layerwise(network, weights, precision=precision)
+    run = layerwise(network, weights, precision=precision, fixed_point=fixed_point)
 
     def outputs(*inputs: Array) -> tuple[Array, ...]:
         values = run(*inputs)
@@ -48,7 +54,11 @@ def forward(
 
 
 def layerwise(
-    network: Network, weights: Mapping[str, np.ndarray], *, precision: str = "float32"
+    network: Network,
+    weights: Mapping[str, np.ndarray],
+    *,
+    precision: str = "float32",
+    fixed_point: bool = True,
 ) -> Callable[..., dict[str, Array]]:
     """Like `forward`, but the function returns the output of every layer by its name."""
     missing = sorted({layer.kind for layer in network} - set(OPERATIONS) - {"input"})
@@ -60,6 +70,8 @@ def layerwise(
     legacy = network.source.get("format") in ("keras2", "qkeras")
 
     plan = integer_plan(network, weights) if precision == "int8" else None
+    if plan and not fixed_point:
+        plan = replace(plan, rescaled=rescale_job.Rescaled({}, {}))
 
     def run(*inputs: Array) -> dict[str, Array]:
         given = dict(zip(network.inputs, inputs, strict=True))

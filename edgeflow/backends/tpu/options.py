@@ -19,4 +19,9 @@ class Options(BaseModel):
         description="of the products' operands; int8: integers with 32-bit sums, for models "
         "of 8 bits or fewer",
     )
+    rescaling: Literal["fixed_point", "float32"] = Field(
+        "fixed_point",
+        description="of an int8 .tflite file's sums at precision int8: as TFLite's reference "
+        "kernels do, to the bit, or in float32, which takes fewer cycles",
+    )
     batch: int = Field(1, ge=1, le=LARGEST_BATCH, description="inputs per call, fixed")

@@ -25,6 +25,9 @@ from edgeflow.network import Layer, Network, Quantizer
 Array = Any
 KINDS = frozenset("add sub mul avg_pool1d avg_pool2d quantize".split())
 """Kinds that are rescaled here, beside the products of integers."""
+LONGEST, NEAR = 11, 2.0**-12
+"""`narrow` takes shifts of at most so much: `NEAR` must be below 2^-shift, and beyond float32's
+error in results of 9 bits (2^-13)."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +101,47 @@ def multiply(x: Array, factors: Sequence[tuple[int, int]]) -> Array:
     lowest = low.astype(jnp.uint32) * factor_low.astype(np.uint32) >> 16
     one, other = high * factor_low, low * factor_high
     carried = (one & 0x7FFF) + (other & 0x7FFF) + lowest.astype(jnp.int32)
-
     rounded = 2 * high * factor_high + (one >> 15) + (other >> 15) + ((carried + (1 << 14)) >> 15)
-    if not right.any():
-        return rounded
-    mask = ((np.int64(1) << right) - 1).astype(np.int32)
-    up = (rounded & mask) > (mask >> 1) + (rounded < 0)
-    return (rounded >> right) + up.astype(jnp.int32)
+    return _divide(rounded, right)
+
+
+def narrow(x: Array, factors: Sequence[tuple[int, int]]) -> Array:
+    """`multiply` where only results of about 9 bits matter, larger ones being cut off: cheaper.
+
+    With e = -shift, both roundings together are floor((x multiplier + c) / 2^(31 + e)), c being
+    2^(30 + e) + 2^30, or - 2^30 where x is negative. In float32 that is off by less than 2^-13;
+    nearer to a whole number than `NEAR`, the product's lower 32 bits say on which side of it.
+    """
+    multiplier = _each([factor for factor, _ in factors])
+    right = -_each([shift for _, shift in factors])
+    if right.min() < 2 or right.max() > LONGEST:
+        return multiply(x, factors)
+    scale = np.ldexp(multiplier.astype(np.float64), -31 - right).astype(np.float32)
+    tip = np.ldexp(0.5, -right).astype(np.float32)
+    near = x.astype(jnp.float32) * scale + jnp.where(x < 0, 0.5 - tip, 0.5 + tip)
+    edge = jnp.round(near)
+    past = near - edge
+    rest = x * multiplier + jnp.where(x < 0, np.int32(-(1 << 30)), np.int32(1 << 30))
+    below = jnp.where(jnp.abs(past) < NEAR, rest < 0, past < 0)
+    return edge.astype(jnp.int32) - below.astype(jnp.int32)
+
+
+def _of_byte(x: Array, factor: tuple[int, int]) -> Array:
+    """`multiply` of x 2^20 for x of 9 bits: the products of its multiplier's halves fit 32 bits."""
+    multiplier, shift = factor
+    if shift > 0:
+        return multiply(x << scales.ADD_SHIFT, [factor])
+    high, low = multiplier >> 16, multiplier & 0xFFFF
+    return _divide((x * high << 5) + ((x * low + (1 << 10)) >> 11), _each([-shift]))
+
+
+def _divide(x: Array, places: np.ndarray) -> Array:
+    """x / 2^places, halves away from 0."""
+    if not places.any():
+        return x
+    mask = ((np.int64(1) << places) - 1).astype(np.int32)
+    up = (x & mask) > (mask >> 1) + (x < 0)
+    return (x >> places) + up.astype(jnp.int32)
 
 
 def _each(values: Sequence[int]) -> np.ndarray:
@@ -118,7 +155,7 @@ def of_product(layer: Layer, sums: Array, kernel_scale: np.ndarray, code: Code, 
         factors = [scales.of_dense(code.step, float(kernel_scale.ravel()[0]), out.step)]
     else:
         factors = scales.of_convolution(code.step, kernel_scale.ravel(), out.step)
-    return multiply(sums, factors) + out.zero
+    return narrow(sums, factors) + out.zero
 
 
 def of_others(call: Call, codes: Sequence[Code], out: Code) -> Array:
@@ -128,17 +165,14 @@ def of_others(call: Call, codes: Sequence[Code], out: Code) -> Array:
         return _average(call)
     wide = [x.astype(jnp.int32) - code.zero for x, code in zip(call.inputs, codes, strict=True)]
     if kind == "quantize":
-        return multiply(wide[0], [scales.of_ratio(codes[0].step, out.step)]) + out.zero
+        return narrow(wide[0], [scales.of_ratio(codes[0].step, out.step)]) + out.zero
     first, second = ranked(wide)
     steps = (codes[0].step, codes[1].step, out.step)
     if kind == "mul":
-        return multiply(first * second, [scales.of_product(*steps)]) + out.zero
+        return narrow(first * second, [scales.of_product(*steps)]) + out.zero
     *each, last = scales.of_sum(*steps)
-    a, b = (
-        multiply(x << scales.ADD_SHIFT, [factor])
-        for x, factor in zip((first, second), each, strict=True)
-    )
-    return multiply(a + b if kind == "add" else a - b, [last]) + out.zero
+    a, b = (_of_byte(x, factor) for x, factor in zip((first, second), each, strict=True))
+    return narrow(a + b if kind == "add" else a - b, [last]) + out.zero
 
 
 def _average(call: Call) -> Array:

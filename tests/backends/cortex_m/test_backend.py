@@ -77,6 +77,7 @@ def test_a_model_that_does_not_fit_is_told_by_how_much(
         )
     assert "there are 2,048" in str(caught.value) or "2.0" in str(caught.value)
     assert "flash" in str(caught.value)
+    assert "or a target that holds it, such as nucleo-" in str(caught.value)
 
 
 def test_a_float_file_is_refused(data_root: Path, tmp_path: Path, runner: Runner) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from edgeflow.backends.tpu import network_job
+from edgeflow.backends.tpu import network_job, rescale_job
 from edgeflow.backends.tpu.integer_job import plan
 from edgeflow.backends.tpu.job import load_arrays
 from edgeflow.network import Network
@@ -24,8 +24,35 @@ def planned(network: Network, weights: dict[str, np.ndarray]):
     return plan(network, held, {layer.name: {} for layer in network})
 
 
+def roundings() -> None:
+    """Each way to multiply against whole numbers of any length, near halves above all."""
+    random = np.random.default_rng(5)
+    for shift in (3, 0, -1, -2, -7, -11, -12, -31):
+        factor = int(random.integers(1 << 30, 1 << 31))
+        wide = random.integers(-(1 << 27), 1 << 27, 4000)
+        halves = np.arange(-300, 300) * 2.0 ** (30 - shift) / factor
+        near = (np.rint(halves)[:, None] + np.arange(-2, 3)).ravel()
+        x = np.concatenate([wide, near[np.abs(near) < 1 << 27].astype(np.int64)]).astype(np.int32)
+        high = [(int(v) * (1 << max(shift, 0)) * factor + (1 << 30)) >> 31 for v in x]
+        half = (1 << -shift) >> 1 if shift < 0 else 0
+        want = np.array([(v + half - (v < 0 < half)) >> max(-shift, 0) for v in high])
+        small = np.abs(want) < 384
+        fits = np.abs(want) < 1 << 31
+        factors = [(factor, shift)]
+        found = np.asarray(rescale_job.multiply(x, factors))
+        assert (found == want)[fits].all(), shift
+        found = np.asarray(rescale_job.narrow(x, factors))
+        assert (found == want)[small].all(), shift
+        assert small.sum() > 100 or shift > -2
+        if shift <= 0:
+            few = np.arange(-255, 256, dtype=np.int32)
+            wanted = np.asarray(rescale_job.multiply(few << 20, factors))
+            assert (np.asarray(rescale_job._of_byte(few, factors[0])) == wanted).all(), shift
+
+
 def main(folder: Path) -> None:
     """Compare every case of the folder."""
+    roundings()
     network_job.integer_plan = planned
     found = {}
     for path in sorted(folder.glob("*.ref")):

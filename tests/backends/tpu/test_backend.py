@@ -18,7 +18,7 @@ spec = importlib.util.spec_from_file_location(
 networks = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(networks)
 
-OPTIONS = {"precision": "float32", "batch": 1}
+OPTIONS = {"precision": "float32", "rescaling": "fixed_point", "batch": 1}
 AHEAD = {
     "generation": "v5e", "batch": 4, "flops": 1e6, "bytes_accessed": 819e3, "libtpu": "0.0",
     "memory": {"arguments": 10, "outputs": 20, "temporaries": 30, "code": 40},
@@ -29,7 +29,7 @@ AHEAD = {
 def test_options_have_defaults():
     assert BACKEND.options({}, "here") == OPTIONS
     given = {"precision": "bfloat16", "batch": 32}
-    assert BACKEND.options(given, "here") == given
+    assert BACKEND.options(given, "here") == OPTIONS | given
 
 
 def test_wrong_options_are_said_at_once():
@@ -81,7 +81,9 @@ def test_what_does_not_fit_the_memory_is_refused():
     assert BACKEND.check(network, target, OPTIONS) == []
     (problem,) = BACKEND.check(network, target, {**OPTIONS, "batch": 64})
     assert "batch 64" in problem.message
+    assert "GB too much" in problem.message
     assert "smaller batch" in problem.remedy
+    assert "such as tpu-v" in problem.remedy
 
 
 def test_estimates_without_the_compiler_are_null_with_the_reason():
