@@ -154,16 +154,17 @@ def apply(
     figures: Mapping[str, Estimate],
     target: Target,
     macs: float,
-    corrections: Sequence[Correction],
+    corrections: Sequence[Correction] | None = None,
 ) -> dict[str, Estimate]:
     """The figures with what was measured on this target, each saying so in its source.
 
-    Only what a model estimated is corrected: what was measured or synthesised stays.
+    ``corrections`` are those of `find` by default. Only what a model estimated is corrected: what
+    was measured or synthesised stays.
     """
     runtime = target.settings.get("runtime")
     mine = {
         one.quantity: one
-        for one in corrections
+        for one in (find() if corrections is None else corrections)
         if one.target == target.name and (one.runtime is None or one.runtime == runtime)
     }
     found = dict(figures)

@@ -202,11 +202,16 @@ def _entry(asked: Asked, subject: Subject, own: Sequence[corrections.Correction]
     network = subject.network
     problems = [] if subject.design else compiler.check(network, target, options)
     found = corrections.apply(figures(asked, subject), target, network.totals.macs, own)
+    notes = list(asked.notes)
+    if hasattr(compiler, "warnings") and not problems:
+        notes += compiler.warnings(network, target, options, {}, found)
+    elif hasattr(compiler, "remarks") and not problems:
+        notes += compiler.remarks(network, target, options)
     return {
         "backend": compiler.name,
         "title": target.title,
         "problems": [str(problem) for problem in problems],
-        "notes": list(asked.notes),
+        "notes": notes,
         "estimates": {quantity: figure.to_json() for quantity, figure in found.items()},
     }
 

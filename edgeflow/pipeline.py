@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgeflow import __version__, record, targets, verify, verifying
+from edgeflow import __version__, corrections, record, targets, verify, verifying
 from edgeflow.artifacts import refuse_foreign
 from edgeflow.backends import registry
 from edgeflow.backends.base import Backend, Problem, Request, Synthesis
@@ -379,13 +379,11 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
     examine = verifying.examine_job(aim.backend, given, request)
     verified = verifying.simulate(request, simulations, do, data, examine, rounding)
     notes.extend(verified.notes)
-    estimates = aim.backend.estimate(
-        retrained.network, aim.target, request.options, compiled.path, result
-    )
+    network = retrained.network
+    estimates = aim.backend.estimate(network, aim.target, request.options, compiled.path, result)
+    estimates = corrections.apply(estimates, aim.target, network.totals.macs)
     if hasattr(aim.backend, "warnings"):
-        notes += aim.backend.warnings(
-            retrained.network, aim.target, request.options, result, estimates
-        )
+        notes += aim.backend.warnings(network, aim.target, request.options, result, estimates)
     entry = {
         "backend": aim.backend.name,
         "target": aim.target.name,
@@ -398,7 +396,7 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
         "precision": dict(tuned.result) if tuned else None,
         "compress": {"method": aim.method, **aim.compress} if aim.method != "none" else None,
         "history": retrained.history if retrained is not model else {},
-        "layers": record.layer_rows(retrained.network),
+        "layers": record.layer_rows(network),
         "estimates": {name: figure.to_json() for name, figure in estimates.items()},
         "vendor_synthesis": synthesis.report,
         "notes": notes,
