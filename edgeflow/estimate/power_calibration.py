@@ -86,7 +86,7 @@ def rows(data: Path) -> list[Row]:
             Row(
                 board,
                 f"{item['round']} {item['submitter']} {item['system']}",
-                next((name for key, name in RUNTIMES if key in words), "vendor"),
+                "vendor" if item["accelerator"] else _runtime(words),
                 item["benchmark"],
                 float(item["model_macs"]),
                 float(item["energy_uJ_per_inf"]) * 1e-6 * rate,
@@ -96,6 +96,10 @@ def rows(data: Path) -> list[Row]:
             )
         )
     return found
+
+
+def _runtime(words: str) -> str:
+    return next((name for key, name in RUNTIMES if key in words), "vendor")
 
 
 def median(values: Iterable[float]) -> float:

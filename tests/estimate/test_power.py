@@ -70,7 +70,7 @@ def test_a_board_of_which_only_the_core_is_known_has_a_wide_band() -> None:
 
 
 def test_no_power_is_made_up() -> None:
-    found = power.chip_power(targets.load("esp32-s3-devkitc-1"))
+    found = power.chip_power(targets.load("raspberry-pi-pico"))
     assert found.value is None
     assert "no measurement" in (found.reason or "")
 
