@@ -78,7 +78,7 @@ def test_each_shipped_target_is_complete_and_sourced(name: str) -> None:
     assert target.name == name
     # a chip with open place and route has no hls4ml backend of its own
     routed = target.kind == "fpga" and "device" in target.settings
-    edge_tpu = target.settings.get("accelerator") == "edge-tpu" and target.kind != "linux_board"
+    edge_tpu = target.settings.get("accelerator") == "edge-tpu"
     own = {"rtl": routed, "edge_tpu": edge_tpu, "cortex_m": name.startswith("qemu-")}
     expected = next((backend for backend, is_it in own.items() if is_it), None)
     assert target.backends[0] == (expected or DEFAULT_BACKEND[target.kind])

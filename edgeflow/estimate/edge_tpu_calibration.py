@@ -9,12 +9,11 @@ strips, blocks) was chosen while looking at all families: a network of a new kin
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from edgeflow.estimate import conformal
+from edgeflow.estimate import conformal, descent
 from edgeflow.estimate.edge_tpu import Load, load, seconds
 from edgeflow.estimate.edge_tpu_designs import Row, rows
 
@@ -35,9 +34,6 @@ lane and of USB 3, 40 MB/s of USB 2, one product of 64 x 64 per cycle; the other
 order of magnitude. s per call, kernel, operation, byte and pixel; cycles per tap and element. No
 constant leaves ten times its start."""
 
-DRIFT: Final = 1e-3
-"""How strongly: a constant twice its start weighs as much as an error of 0.05 % of all rows."""
-
 LIMITS: Final = (
     "Two authors' sweeps and Google's own table are all that is published with its networks; the "
     "sweeps ran on one host each, so the host's part (calls, outputs) is of those hosts.",
@@ -49,47 +45,16 @@ LIMITS: Final = (
 )
 
 
-def predict(found: Load, row: Row, constants: Mapping[str, float]) -> float:
-    """Seconds of a row."""
-    return seconds(found, row.bus, constants)
-
-
-def fit(
-    samples: Sequence[tuple[Row, Load]], start: Mapping[str, float] = START, rounds: int = 8
-) -> dict[str, float]:
+def fit(samples: Sequence[tuple[Row, Load]], rounds: int = 8) -> dict[str, float]:
     """The constants of least mean absolute log error, families alike."""
-    weights = _weights([row for row, _ in samples])
-    best = dict(start)
+    truths = [row.seconds for row, _ in samples]
+    families = [row.family for row, _ in samples]
 
     def loss(constants: Mapping[str, float]) -> float:
-        total = 0.0
-        for (row, found), weight in zip(samples, weights, strict=True):
-            total += weight * abs(math.log(predict(found, row, constants) / row.seconds))
-        drift = sum(math.log(constants[n] / START[n]) ** 2 for n in START)
-        return total + DRIFT * drift
+        guesses = [seconds(found, row.bus, constants) for row, found in samples]
+        return descent.mean_log_error(guesses, truths, families)
 
-    reached = loss(best)
-    step = 0.5
-    for _ in range(rounds):
-        for name in START:
-            for sign in (1, -1):
-                while True:
-                    tried = {**best, name: best[name] * math.exp(sign * step)}
-                    if not START[name] / 10 <= tried[name] <= START[name] * 10:
-                        break
-                    found = loss(tried)
-                    if found >= reached - 1e-9:
-                        break
-                    best, reached = tried, found
-        step *= 0.6
-    return best
-
-
-def _weights(found: Sequence[Row]) -> list[float]:
-    counts: dict[str, int] = {}
-    for row in found:
-        counts[row.family] = counts.get(row.family, 0) + 1
-    return [1 / (len(counts) * math.sqrt(counts[row.family])) for row in found]
+    return descent.fit(START, loss, rounds=rounds)
 
 
 def left_out(samples: Sequence[tuple[Row, Load]], groups: Sequence[str]) -> list[float]:
@@ -99,7 +64,8 @@ def left_out(samples: Sequence[tuple[Row, Load]], groups: Sequence[str]) -> list
         others = [item for item, own in zip(samples, groups, strict=True) if own != group]
         found[group] = fit(others, rounds=5)
     return [
-        predict(load, row, found[group]) for (row, load), group in zip(samples, groups, strict=True)
+        seconds(load, row.bus, found[group])
+        for (row, load), group in zip(samples, groups, strict=True)
     ]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,25 +32,28 @@ class Row:
         return self.family in SWEEPS
 
 
-def rows(data: Path) -> list[Row]:
-    """The measurements of ``edge_tpu_latency.csv`` whose networks are known."""
-    found = []
+def table(data: Path) -> Iterator[tuple[Network, str, dict[str, str]]]:
+    """The rows of ``edge_tpu_latency.csv`` whose networks are known, with network and family."""
     built: dict[str, Network] = {}
     with (data / "ground_truth" / "edge_tpu_latency.csv").open(newline="") as stream:
         for item in csv.DictReader(stream):
-            model = item["model"]
-            family, make = _known(model)
-            if make is None:
-                continue
-            network = built.setdefault(model, make())
-            for column, bus in COLUMNS.items():
-                if item[column]:
-                    host = item["host"].partition(" ")[0]
-                    if column == "devboard_edgetpu_ms":
-                        host = "dev-board"
-                    found.append(Row(network, bus, float(item[column]) / 1e3, family, host))
-    unique = {(r.network.name, r.bus, r.seconds): r for r in found}
-    return list(unique.values())
+            family, make = _known(item["model"])
+            if make is not None:
+                yield built.setdefault(item["model"], make()), family, item
+
+
+def rows(data: Path) -> list[Row]:
+    """The measured latencies of Edge TPUs, each once."""
+    found = {}
+    for network, family, item in table(data):
+        for column, bus in COLUMNS.items():
+            if item[column]:
+                host = item["host"].partition(" ")[0]
+                if column == "devboard_edgetpu_ms":
+                    host = "dev-board"
+                row = Row(network, bus, float(item[column]) / 1e3, family, host)
+                found[network.name, bus, row.seconds] = row
+    return list(found.values())
 
 
 SWEEPS: Final = (
@@ -180,19 +183,19 @@ def _mobilenet_v2_body(made: Builder, last: bool = True) -> None:
         made.conv(1280, 1)
 
 
-def ssd(body: str) -> Network:
+def ssd(body: str, width: float = 1.0) -> Network:
     """SSD of six scales and 90 classes on 300 x 300 (TensorFlow's detection zoo)."""
     made = Builder(f"ssd-mobilenet-{body}", 300, 300, 3)
     if body == "v1":
-        made.conv(32, 3, 2)
+        made.conv(int(32 * width), 3, 2)
         plan = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5]
         for filters, stride in plan:
             made.depthwise(3, stride)
-            made.conv(filters, 1)
+            made.conv(int(filters * width), 1)
         taps = [made.last]
         for filters, stride in ((1024, 2), (1024, 1)):
             made.depthwise(3, stride)
-            made.conv(filters, 1)
+            made.conv(int(filters * width), 1)
     else:
         _mobilenet_v2_body(made)
         taps = [made.last]
@@ -348,7 +351,7 @@ NETWORKS: Final[dict[str, tuple[str, Callable[[], Network]]]] = {
     "Inception v1": ("inception", inception_v1),
     "MobileNet v2 (": ("mobilenet", mobilenet_v2),
     "MobileNet v1 SSD": ("ssd", lambda: ssd("v1")),
-    "coco_ssd_mobilenet_v1": ("ssd", lambda: ssd("v1")),
+    "coco_ssd_mobilenet_v1": ("ssd", lambda: ssd("v1", 0.75)),
     "MobileNet v2 SSD": ("ssd", lambda: ssd("v2")),
     "ResNet-50": ("resnet", lambda: resnet((3, 4, 6, 3), 299)),
     "ResNet-152": ("resnet", lambda: resnet((3, 8, 36, 3), 299)),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow.backends.tflite import support
-from edgeflow.estimate import energy
+from edgeflow.estimate import energy, linux
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.network import Network
 from edgeflow.targets import Target
@@ -48,7 +48,7 @@ def estimate(
             weights + graph, weights, 1.1 * weights + 10 * graph + 10_000, "B", "model",
             f"{source}, and about 300 B of graph for each layer",
         )  # fmt: skip
-    found["latency"] = _wider(energy.latency_from_macs(network, target, precision))
+    found["latency"] = _wider(linux.latency(network, target, precision))
     found |= energy.board_energy(target, found["latency"])
     return found
 
