@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow.backends.tflite import support
-from edgeflow.estimate import energy, mcu
+from edgeflow.estimate import energy, linux, mcu
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
 from edgeflow.targets import Target
@@ -52,7 +52,8 @@ def estimate(
         found["latency"] = unknown("s", reason)
     elif target.kind == "mcu":
         found |= mcu.latency(network, target, precision, runtime)
+        found |= mcu_memory.memory(network, target, precision, runtime)
     else:
-        found["latency"] = energy.latency_from_macs(network, target, precision)
+        found["latency"] = linux.latency(network, target, precision)
     found |= energy.board_energy(target, found["latency"], network)
     return found
