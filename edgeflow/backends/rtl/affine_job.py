@@ -18,12 +18,15 @@ from edgeflow.backends.fixed_job import fraction_of
 
 Array = np.ndarray[Any, Any]
 
-ENUMERATED = 1 << 17
+ENUMERATED = 1 << 20
 """Values of x that are tried at most."""
 FLOAT_ERROR = 3e-7
 """A float32 result's relative error after a product and a sum."""
 PLAIN_BITS = 14
 """Significant bits of a factor where no quantiser says what suffices."""
+PRODUCT_BITS = 31
+"""Of its product with a wide x, for which the factor gets fewer bits (`trace_job.WIDEST`)."""
+LEAST_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,26 @@ class Steps:
     low: float
     high: float
     step: float
+
+    def bounds(self, y: Array) -> tuple[Array, Array]:
+        """Between which numbers each y may move and keep its level (at the middle of two)."""
+        level = np.clip(np.rint(y / self.step) * self.step, self.low, self.high)
+        below = np.where(level <= self.low, -np.inf, level - self.step / 2)
+        above = np.where(level >= self.high, np.inf, level + self.step / 2)
+        return below, above
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A binary quantiser reads the output; ``up``: what it makes of 0 is the upper value."""
+
+    up: bool
+    step: float = 0.0
+
+    def bounds(self, y: Array) -> tuple[Array, Array]:
+        """Between which numbers each y may move and keep its sign."""
+        upper = y >= 0 if self.up else y > 0
+        return np.where(upper, 0.0, -np.inf), np.where(upper, np.inf, 0.0)
 
 
 @dataclass(frozen=True)
@@ -45,7 +68,7 @@ class Fit:
 
 
 def fit(
-    factor: float, offset: float, low: float, high: float, grid: float, steps: Steps | None
+    factor: float, offset: float, low: float, high: float, grid: float, steps: Steps | Sign | None
 ) -> Fit:
     """The shortest factor and offset for x in [low, high], multiples of `grid`.
 
@@ -55,14 +78,14 @@ def fit(
     if factor == 0:
         return Fit(0.0, _short(offset, PLAIN_BITS), _is_short(offset))
     count = round((high - low) / grid) + 1
+    room = PRODUCT_BITS - math.ceil(math.log2(count))
+    plain = _plain(factor, offset, grid, max(min(PLAIN_BITS, room), LEAST_BITS))
     if steps is None or count > ENUMERATED:
-        return _plain(factor, offset, grid)
+        return plain
     x = low + grid * np.arange(count)
     y = factor * x + offset
-    # From one level to the next at the middle; a value just there may fall either way in float32.
-    level = np.clip(np.rint(y / steps.step) * steps.step, steps.low, steps.high)
-    below = np.where(level <= steps.low, -np.inf, level - steps.step / 2)
-    above = np.where(level >= steps.high, np.inf, level + steps.step / 2)
+    # A value just on a bound may fall to either side of it in float32.
+    below, above = steps.bounds(y)
     reach = FLOAT_ERROR * (np.abs(factor * x) + abs(offset) + steps.step)
     certain = bool(np.all((y - below > reach) & (above - y > reach)))
     exponent = math.floor(math.log2(abs(factor)))
@@ -70,10 +93,10 @@ def fit(
         unit = 2.0 ** (exponent + 1 - bits)
         for digits in {math.floor(factor / unit), math.ceil(factor / unit)} - {0}:
             short = digits * unit
-            room = float(np.max(below - short * x)), float(np.min(above - short * x))
-            if room[0] < room[1]:
-                return Fit(short, between(*room), certain)
-    return _plain(factor, offset, grid)
+            ends = float(np.max(below - short * x)), float(np.min(above - short * x))
+            if ends[0] < ends[1]:
+                return Fit(short, between(*ends), certain)
+    return plain
 
 
 def between(low: float, high: float) -> float:
@@ -90,8 +113,8 @@ def between(low: float, high: float) -> float:
     return (low + high) / 2
 
 
-def _plain(factor: float, offset: float, grid: float) -> Fit:
-    short = _short(factor, PLAIN_BITS)
+def _plain(factor: float, offset: float, grid: float, bits: int) -> Fit:
+    short = _short(factor, bits)
     fine = (fraction_of(np.array([short]), 60) or 0) + round(-math.log2(grid))
     place = 2.0 ** max(fine, 0)
     moved = round(offset * place) / place

@@ -10,7 +10,7 @@ from da4ml.trace import FixedVariableArray
 from da4ml.trace.fixed_variable import FixedVariable
 
 from edgeflow.backends.rtl.affine_job import fit
-from edgeflow.backends.rtl.quantize_job import Grid, array_like, grid_of, round_values
+from edgeflow.backends.rtl.quantize_job import Grid, array_like, choose, grid_of, round_values
 from edgeflow.errors import UnsupportedError
 from edgeflow.network import Layer
 
@@ -78,14 +78,15 @@ def affine(
     if not all(found.exact for found in fits):
         context.inexact.append(layer.name)
     made = [
-        v * found.factor + found.offset if found.factor else _constant(v, found.offset)
+        v * found.factor + found.offset if found.factor else constant(v, found.offset)
         for row in columns
         for v, found in zip(row, fits, strict=True)
     ]
     return array_like(x, made, x.shape)
 
 
-def _constant(v: FixedVariable, value: float) -> FixedVariable:
+def constant(v: FixedVariable, value: float) -> FixedVariable:
+    """A number, with the settings of another."""
     return FixedVariable.from_const(value, hwconf=v.hwconf)
 
 
@@ -105,12 +106,14 @@ def signs(layer: Layer, x: FixedVariableArray) -> FixedVariableArray:
         raise UnsupportedError(f"layer '{layer.name}': an output rounded as '{quantizer.kind}'")
     scale = (quantizer.scale or (1.0,))[0]
     low = -scale if quantizer.signed else 0.0
+    # A choice between two constants, and not the bit times a number: da4ml would carry that bit's
+    # place on into all that follows, to magnitudes that it cannot compute with.
     made = []
     for v in x._vars.ravel():
         if quantizer.rounding == "zero_down":
-            made.append((-v).is_negative() * (scale - low) + low)
+            made.append(choose((-v).is_negative(), constant(v, scale), constant(v, low)))
         else:
-            made.append(v.is_negative() * (low - scale) + scale)
+            made.append(choose(v.is_negative(), constant(v, low), constant(v, scale)))
     return array_like(x, made, x.shape)
 
 

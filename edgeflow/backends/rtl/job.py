@@ -18,7 +18,7 @@ from da4ml.types import CombLogic, Pipeline, minimal_kif
 from edgeflow.backends.rtl import bench_job, tables_job
 from edgeflow.backends.rtl.arithmetic_job import Solver
 from edgeflow.backends.rtl.layers_job import Context
-from edgeflow.backends.rtl.trace_job import Traced, entry_grid, input_type_of, trace
+from edgeflow.backends.rtl.trace_job import TooWideError, Traced, entry_grid, input_type_of, trace
 from edgeflow.errors import JobError, ModelError
 from edgeflow.network import Network
 
@@ -137,13 +137,19 @@ def build(
 ) -> Traced:
     """Trace the Network with the job's parameters."""
     solver = Solver(params.get("solver"), HWConfig(1, -1, -1))
-    context = Context(
-        weights, solver, int(params.get("table_bits") or 12), readers=network.consumers
-    )
-    kind = None
-    if entry_grid(network, context)[0] is None:
-        kind = input_type_of(params.get("input_type"), params.get("input_bits"), x)
-    return trace(network, context, kind, progress)
+    table_bits = int(params.get("table_bits") or 12)
+
+    def traced(shorten: bool) -> Traced:
+        context = Context(weights, solver, table_bits, readers=network.consumers, shorten=shorten)
+        kind = None
+        if entry_grid(network, context)[0] is None:
+            kind = input_type_of(params.get("input_type"), params.get("input_bits"), x)
+        return trace(network, context, kind, progress)
+
+    try:
+        return traced(shorten=False)
+    except TooWideError:
+        return traced(shorten=True)
 
 
 def expected(

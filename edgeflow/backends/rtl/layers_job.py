@@ -16,7 +16,7 @@ from da4ml.trace import FixedVariableArray
 from da4ml.trace.fixed_variable import FixedVariable
 
 from edgeflow.backends.rtl import functions_job as functions
-from edgeflow.backends.rtl.affine_job import Steps
+from edgeflow.backends.rtl.affine_job import Sign, Steps
 from edgeflow.backends.rtl.arithmetic_job import Solver
 from edgeflow.backends.rtl.quantize_job import array_like, clamp, grid_of, quantize
 from edgeflow.errors import UnsupportedError
@@ -34,7 +34,7 @@ class Context:
     ``inexact`` collects the layers that are computed otherwise than the model does.
     ``table_bits`` is the width of a function's values where the model does not round them.
     ``readers`` are the layers that read a layer's output, by its name: what follows an affine map
-    says how exact it must be.
+    says how exact it must be. ``shorten``: round what the model leaves unrounded and wide.
     """
 
     weights: Mapping[str, Array]
@@ -42,6 +42,7 @@ class Context:
     table_bits: int = 12
     inexact: list[str] = field(default_factory=list)
     readers: Mapping[str, Sequence[Layer]] = field(default_factory=dict)
+    shorten: bool = False
 
     def array(self, layer: Layer, role: str) -> Array | None:
         """Weights of that role; None where the layer has none."""
@@ -54,7 +55,7 @@ class Context:
         found = {part: self.weights.get(f"{layer.name}/@{part}") for part in parts}
         return {k: v for k, v in found.items() if v is not None}
 
-    def steps(self, layer: Layer, channel: int) -> Steps | None:
+    def steps(self, layer: Layer, channel: int) -> Steps | Sign | None:
         """What rounds a layer's output next, in a channel; None where that is not one type."""
         readers = self.readers.get(layer.name, ())
         rounding, floor = layer, -math.inf
@@ -69,6 +70,8 @@ class Context:
                 floor = 0.0
         if rounding.quantizer is None or self.by_element(rounding):
             return None
+        if rounding.quantizer.kind == "binary" and rounding.kind != "relu":
+            return Sign(rounding.quantizer.rounding != "zero_down")
         grid = grid_of(rounding.quantizer)
         if grid is None or grid.offset is not None or "SAT" not in grid.overflow:
             return None

@@ -274,9 +274,7 @@ def _to_unsigned(v: FixedVariable, i: int, f: int) -> FixedVariable:
     _, whole, _ = v.kif
     over = v.quantize(0, whole, -i, "WRAP", "TRN").unary_bit_op("any")
     kept = v.quantize(0, i, f, "WRAP", "TRN")
-    return _choose(
-        over, FixedVariable.from_const(high, hwconf=v.hwconf), kept, (0.0, high, 2.0**-f)
-    )
+    return choose(over, FixedVariable.from_const(high, hwconf=v.hwconf), kept, (0.0, high, 2.0**-f))
 
 
 def _to_signed(v: FixedVariable, i: int, f: int, low: float) -> FixedVariable:
@@ -293,16 +291,19 @@ def _to_signed(v: FixedVariable, i: int, f: int, low: float) -> FixedVariable:
     qint = (max(low, float(v.low)), min(high, float(v.high)), step)
     if not k:
         kept = v.quantize(0, i, f, "WRAP", "TRN")
-        return _choose(
+        return choose(
             above.unary_bit_op("any"), FixedVariable.from_const(high, hwconf=v.hwconf), kept, qint
         )
     over = above.unary_bit_op("any") & ~above.unary_bit_op("all")
     limit = v.msb_mux(low, high)
-    return _choose(over, limit, kept, qint)
+    return choose(over, limit, kept, qint)
 
 
-def _choose(
-    bit: FixedVariable, one: FixedVariable, other: FixedVariable, qint: tuple[float, float, float]
+def choose(
+    bit: FixedVariable,
+    one: FixedVariable,
+    other: FixedVariable,
+    qint: tuple[float, float, float] | None = None,
 ) -> FixedVariable:
     """`one` where the bit is set.
 

@@ -13,13 +13,22 @@ from da4ml.types import CombLogic
 
 from edgeflow.backends.fixed_job import Fixed, exact, fitting, parse
 from edgeflow.backends.rtl.layers_job import Context, trace_layer
-from edgeflow.backends.rtl.quantize_job import Grid, grid_of
+from edgeflow.backends.rtl.quantize_job import Grid, grid_of, quantize
 from edgeflow.errors import UnsupportedError
 from edgeflow.network import Layer, Network
 
 Array = np.ndarray[Any, Any]
-WIDEST = 60
-"""Bits of a value: sums on the way to it may take a few more."""
+WIDEST = 32
+"""Bits of a layer's values: da4ml's interpreter wraps wider ones wrongly (not its hardware)."""
+WIDE = 20
+"""Bits beyond which values that nothing rounds are shortened, where others get too wide without."""
+UNROUNDED = 18
+"""Bits that are left of them (those of hls4ml's types for float models), or ``table_bits`` after
+the point, where that is more."""
+
+
+class TooWideError(UnsupportedError):
+    """A layer's values take more bits than can be computed with."""
 
 
 @dataclass
@@ -55,6 +64,7 @@ def trace(
 
     Raises:
         UnsupportedError: a layer that `rules` should have refused.
+        TooWideError: values are too wide; ``context.shorten`` may help.
     """
     # da4ml draws the identities of its variables at random; the same ones on every run.
     da4ml_variables.rd.seed(0)
@@ -84,7 +94,7 @@ def trace(
             tensors[layer.name] = trace_layer(
                 layer, [tensors[name] for name in layer.inputs], context
             )
-            _see_width(layer, tensors[layer.name])
+            tensors[layer.name] = _bounded(layer, tensors[layer.name], context)
     output = tensors[network.outputs[0]]
     comb = comb_trace(x, output, keep_dead_inputs=True)
     return Traced(
@@ -95,20 +105,29 @@ def trace(
     )  # fmt: skip
 
 
-def _see_width(layer: Layer, values: FixedVariableArray) -> None:
-    """See that 64-bit integers, which the interpreter computes with, hold a layer's values.
+def _bounded(layer: Layer, values: FixedVariableArray, context: Context) -> FixedVariableArray:
+    """A layer's values, not too wide: shortened where the context says so and no quantiser does.
 
     Raises:
-        UnsupportedError: they do not.
+        TooWideError: they are wider than `WIDEST`.
     """
     sign, integer, fraction = (np.asarray(part, np.int64) for part in values.kif)
     widest = int((sign + integer + fraction).max(initial=0))
+    rounded = layer.quantizer or any(r.quantizer for r in context.readers.get(layer.name, ()))
+    if context.shorten and widest > WIDE and not rounded:
+        kept = np.maximum(UNROUNDED - sign - integer, context.table_bits)
+        if np.any(kept < fraction):
+            context.inexact.append(layer.name)
+            # One more bit before the point: what is rounded up needs no saturation.
+            grid = Grid(sign, integer + 1, np.minimum(kept, fraction), "AP_RND", "AP_SAT")
+            return quantize(values, grid)
     if widest > WIDEST:
-        raise UnsupportedError(
+        raise TooWideError(
             f"layer '{layer.name}': its values take {widest} bits, expected at most {WIDEST}",
             remedy="retrain with compress: {method: qkeras} or {method: hgq2}, which round what "
             "comes out of each layer",
         )
+    return values
 
 
 def _host_layers(network: Network) -> list[str]:

@@ -224,6 +224,36 @@ def test_a_batch_norm_that_nothing_rounds_is_approximate_and_said(runner, tmp_pa
     assert found.max_difference > 0
 
 
+def binary(act: str, **attributes):
+    """Binary weights and batch norms, whose sizes differ a lot where the activations are binary."""
+    draft = start((8,), 8, 3)
+    quantizer = replace(QUANTIZERS["binary"], rounding="zero_down") if act == "quantize" else None
+    for index in range(4):
+        name = str(index)
+        draft.dense(f"d{name}", 8, Quantizer("fixed", 2, True, 0)).norm(f"n{name}")
+        if quantizer:
+            draft.arrays[f"n{name}/gamma"] *= np.float32(2.0) ** np.arange(-9, 7, 2)
+        draft.add(f"a{name}", act, quantizer=quantizer, **attributes)
+    return draft.dense("out", 3, Quantizer("fixed", 2, True, 0))
+
+
+def test_binary_layers_behind_batch_norms_are_thresholds_and_exact(runner, tmp_path):
+    done = check(runner, binary("quantize"), tmp_path, latency_cycles=5)
+    norms = sum(done.result["layers"][f"n{index}"]["cost"]["lut"] for index in range(4))
+    assert norms < 4 * 8 * 14  # an offset each, and no product with a factor
+
+
+def test_values_that_nothing_rounds_are_shortened_and_said(runner, tmp_path):
+    """Else they grow layer by layer, beyond what da4ml's interpreter computes with."""
+    request, done = compiled(runner, binary("relu", max_value=1.0), tmp_path, latency_cycles=5)
+    assert "n1" in done.result["inexact"]
+    assert any("computed otherwise" in note for note in done.result["notes"])
+    for runtime in ("da4ml interpreter", "Verilator"):
+        found = compared(runner, request, done.path, runtime)
+        assert found.passed, (runtime, found.explanation)
+        assert found.max_difference > 0
+
+
 def test_scales_that_are_no_powers_of_two(runner, tmp_path):
     draft = start((8,), 6, 1).dense("d", 6).add("r", "relu", quantizer=fixed(4, 1, False))
     draft.dense("fc", 3, fixed(4, 0))
