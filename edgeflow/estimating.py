@@ -11,6 +11,7 @@ from edgeflow import corrections, parts, targets, whatif
 from edgeflow.backends import registry
 from edgeflow.backends.base import Backend
 from edgeflow.errors import InputError, RecipeError, TargetError
+from edgeflow.estimate import duty, operations
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.network import Network
 from edgeflow.subject import Subject, digits
@@ -201,19 +202,29 @@ def _entry(asked: Asked, subject: Subject, own: Sequence[corrections.Correction]
     target, compiler, options = asked.target, asked.backend, asked.options
     network = subject.network
     problems = [] if subject.design else compiler.check(network, target, options)
-    found = corrections.apply(figures(asked, subject), target, network.totals.macs, own)
+    macs = network.totals.macs
+    found = corrections.apply(figures(asked, subject), target, macs, own)
+    found = {**found, **duty.extend(found, target), **operations.extend(network, target)}
     notes = list(asked.notes)
     if hasattr(compiler, "warnings") and not problems:
         notes += compiler.warnings(network, target, options, {}, found)
     elif hasattr(compiler, "remarks") and not problems:
         notes += compiler.remarks(network, target, options)
-    return {
+    entry: dict[str, Any] = {
         "backend": compiler.name,
         "title": target.title,
         "problems": [str(problem) for problem in problems],
         "notes": notes,
         "estimates": {quantity: figure.to_json() for quantity, figure in found.items()},
     }
+    if duty.asked(target):
+
+        def at(mhz: float) -> Mapping[str, Estimate]:
+            there = replace(asked, target=whatif.apply(target, mhz))
+            return corrections.apply(figures(there, subject), there.target, macs, own)
+
+        entry["operating_points"] = duty.operating_points(target, at)
+    return entry
 
 
 def _load(name: str) -> Target:

@@ -76,6 +76,11 @@ class Asked:
         return cls(values["inference_rate"], values["deadline"], joules)
 
 
+def asked(target: Target) -> bool:
+    """Whether a target's settings ask for anything here."""
+    return any(key in target.settings for key in ASKED)
+
+
 def extend(found: Mapping[str, Estimate], target: Target) -> dict[str, Estimate]:
     """The quantities at a rate and of a battery that the target's settings ask for; else nothing.
 
@@ -91,15 +96,15 @@ def extend(found: Mapping[str, Estimate], target: Target) -> dict[str, Estimate]
     Raises:
         InputError: a setting that cannot be.
     """
-    asked = Asked.of(target)
+    wish = Asked.of(target)
     added: dict[str, Estimate] = {}
     power = found.get("power") or unknown("W", "no power is estimated")
     average = power
-    if asked.rate is not None:
-        added = at_rate(found, target, asked.rate)
+    if wish.rate is not None:
+        added = at_rate(found, target, wish.rate)
         average = added["average_power"]
-    if asked.battery_j is not None:
-        added["battery_life"] = life(average, asked.battery_j)
+    if wish.battery_j is not None:
+        added["battery_life"] = life(average, wish.battery_j)
     return added
 
 
@@ -202,11 +207,11 @@ def operating_points(
     Raises:
         InputError: a setting that cannot be.
     """
-    asked = Asked.of(target)
+    wish = Asked.of(target)
     points = _points(target)
     if len(points) < 2:
         return []
-    deadline = asked.deadline or (1 / asked.rate if asked.rate else None)
+    deadline = wish.deadline or (1 / wish.rate if wish.rate else None)
     records: list[dict[str, Any]] = []
     costs: list[float | None] = []
     for mhz, volts, name in points:
@@ -214,11 +219,11 @@ def operating_points(
         shown = {
             key: found[key] for key in ("latency", "power", "energy_per_inference") if key in found
         }
-        if asked.rate is not None:
-            shown |= at_rate(found, target, asked.rate)
+        if wish.rate is not None:
+            shown |= at_rate(found, target, wish.rate)
         meets = _meets(found.get("latency"), deadline)
         cost = shown.get(
-            "energy_per_inference" if asked.rate is None else "energy_per_inference_at_rate"
+            "energy_per_inference" if wish.rate is None else "energy_per_inference_at_rate"
         )
         able = meets in (None, "yes", "likely") and cost is not None
         costs.append(cost.value if able and cost is not None else None)

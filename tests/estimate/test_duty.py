@@ -12,6 +12,8 @@ from edgeflow import targets, whatif
 from edgeflow.errors import InputError
 from edgeflow.estimate import duty
 from edgeflow.estimate.quantity import Estimate, unknown
+from edgeflow.estimating import estimate_targets
+from edgeflow.network import Layer, Network, Quantizer, Weight
 from edgeflow.targets import Target
 
 
@@ -174,3 +176,26 @@ def test_one_point_is_no_choice() -> None:
 def test_an_fpga_design_has_clocks() -> None:
     points = duty.operating_points(asked("pynq-z2", deadline=1), at)
     assert [p["frequency_mhz"] for p in points] == [25, 50, 100]
+
+
+def test_the_command_s_answer_has_them() -> None:
+    """`edgeflow estimate --set inference_rate=… --set deadline=…`, end to end."""
+    rounded = Quantizer("affine", 8)
+    layers = (
+        Layer("x", "input", output_shape=(64,), quantizer=rounded),
+        Layer(
+            "d", "dense", ("x",), ((64,),), (10,), weights={"kernel": Weight((64, 10), bits=8)},
+            quantizer=rounded, macs=640,
+        ),
+    )  # fmt: skip
+    model = Network("n", layers, ("x",), ("d",))
+    entry = estimate_targets(
+        lambda: model,
+        ["nucleo-u575zi-q"],
+        settings={"inference_rate": 1, "deadline": 0.5, "battery_wh": 1, "node_nm": 40},
+    )["nucleo-u575zi-q"]
+    added = {"duty_cycle", "average_power", "energy_per_inference_at_rate", "battery_life"}
+    assert added | {"operation_energy"} <= set(entry["estimates"])
+    points = entry["operating_points"]
+    assert [p["frequency_mhz"] for p in points] == [25, 55, 110, 160]
+    assert sum(p["cheapest"] for p in points) == 1
