@@ -1,11 +1,12 @@
 """Writes the reference pages from the code: docs/cli.md, docs/recipe.md,
-docs/recipe.schema.json, docs/backends.md.
+docs/recipe.schema.json, docs/network.schema.json, docs/backends.md, docs/accuracy.md.
 
 A test fails when they are not up to date; `make docs` renews them.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -14,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow import recipe
+from edgeflow.frontends import network_file
 
 DOCS = Path(__file__).parent
 COMMANDS = (
-    "", "run", "inspect", "check", "compile", "estimate", "deploy", "report",
+    "", "run", "inspect", "check", "compile", "estimate", "calibrate", "deploy", "report",
     "targets list", "targets show", "env list", "env sync", "env remove", "doctor",
 )  # fmt: skip
 
@@ -119,13 +121,25 @@ def backends() -> str:
     return "\n".join(parts)
 
 
+def accuracy() -> str:
+    """The record of the estimates' errors."""
+    spec = importlib.util.spec_from_file_location("accuracy", DOCS / "accuracy.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return str(module.page())
+
+
 def pages() -> dict[str, str]:
     """The pages by their names."""
     return {
         "cli.md": cli(),
         "recipe.md": reference(),
         "backends.md": backends(),
+        "accuracy.md": accuracy(),
         "recipe.schema.json": json.dumps(recipe.json_schema(), indent=1) + "\n",
+        "network.schema.json": json.dumps(network_file.schema(), indent=1) + "\n",
     }
 
 
