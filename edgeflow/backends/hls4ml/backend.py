@@ -91,7 +91,7 @@ class Hls4ml(Configured):
         result: Mapping[str, Any] | None = None,
         figures: Mapping[str, Estimate] | None = None,
     ) -> fitting.Verdict | None:
-        if target.kind != "fpga":
+        if target.kind != "fpga" or options["precision"] == "tuned":  # its bits are to be found
             return None
 
         def estimating(other: Target, chosen: Mapping[str, Any]) -> dict[str, Estimate]:

@@ -54,17 +54,17 @@ def simulated(runner, request):
 
 
 @pytest.mark.parametrize(
-    ("compiler", "io", "strategy", "reuse"),
+    ("name", "compiler", "io", "strategy", "reuse"),
     [
-        ("vitis", "parallel", "latency", 1),
-        ("vitis", "stream", "resource", 4),
-        ("vivado", "parallel", "resource", 4),
-        ("vivado", "stream", "latency", 1),
+        ("mlp", "vitis", "parallel", "latency", None),  # by themselves
+        ("mlp", "vivado", "stream", "resource", 4),
+        ("cnn", "vitis", "stream", "resource", 4),
+        ("cnn", "vivado", "parallel", "latency", 1),
     ],
 )
-@pytest.mark.parametrize("name", ["mlp", "cnn"])
 def test_quantised_networks_are_exact(runner, tmp_path, name, compiler, io, strategy, reuse):
     given = {"compiler": compiler, "io": io, "strategy": strategy, "reuse_factor": reuse}
+    given = given if reuse else {}
     request = request_for(runner, getattr(networks, name)(), tmp_path, given)
     compiled, simulation, outcome, comparison = simulated(runner, request)
     assert simulation.tolerance.absolute == 0
@@ -74,6 +74,11 @@ def test_quantised_networks_are_exact(runner, tmp_path, name, compiler, io, stra
     assert outcome.result["resolver"] == compiler
     used = compiled.result["reuse_factors"]["conv1" if name == "cnn" else "fc1"]
     assert used["strategy"] == strategy
+    source = (BACKEND.artifacts(compiled.path)["hls_project"] / "firmware" / "net.cpp").read_text()
+    assert ("hls::stream" in source) == (io == "stream")
+    if reuse == 4 and name == "cnn":  # of 18 x 4 products
+        said = "layer 'conv1': reuse factor 4 is not one that hls4ml can build; 3 is used"
+        assert said in compiled.result["notes"]
     with np.load(outcome.path / "trace.npz") as trace:
         layers = {layer.name for layer in request.model.network} - {"x", "q"}
         assert layers - set(trace.files) <= {"flat"}
@@ -170,7 +175,7 @@ def test_project_works_without_edgeflow(runner, tmp_path):
 
 
 def test_artifacts_are_the_same_bytes_and_name_no_machine(runner, tmp_path):
-    request = request_for(runner, networks.mlp(), tmp_path, {}, 50)
+    request = request_for(runner, networks.mlp(), tmp_path, {})
     first = runner.run(BACKEND.compile(request)).path
     with Runner(Store(tmp_path / "other" / "store")) as other:
         second = other.run(BACKEND.compile(request)).path
@@ -193,7 +198,7 @@ def test_no_compiler_is_one_clear_error(tmp_path, monkeypatch, runner):
 
 def test_synthesis_by_a_tool_on_path(runner, tmp_path, monkeypatch):
     """Its figures win, HLS and logic synthesis apart; ours stand beside them."""
-    request = request_for(runner, networks.mlp(), tmp_path, {}, 20)
+    request = request_for(runner, networks.mlp(), tmp_path, {})
     compiled = runner.run(BACKEND.compile(request))
     assert BACKEND.synthesise(request, compiled.path, runner.run, False) is None
     samples = Path(__file__).parents[2] / "synthesis" / "vendor_samples.py"

@@ -107,3 +107,5 @@ def test_the_backend_refuses_what_no_band_holds() -> None:
     (problem,) = BACKEND.check(network, BOARD, OPTIONS)
     assert problem.message.startswith("it cannot fit: about")
     assert BACKEND.remarks(network, BOARD, OPTIONS) == []
+    tuned = {**OPTIONS, "precision": "tuned"}  # nobody knows its bits
+    assert BACKEND.check(network, BOARD, tuned) == BACKEND.remarks(network, BOARD, tuned) == []

@@ -40,12 +40,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def simulated(files, folder, runner, data=None, inputs=INPUTS):
+def simulated(files, folder, runner, data=None, inputs=INPUTS, target="alveo-u250"):
     network = edgeflow.inspect(*files, runner=runner)
     report = edgeflow.compile(
-        files, ["alveo-u250"], folder / "out", runner=runner, inputs=inputs, data=data
+        files, [target], folder / "out", runner=runner, inputs=inputs, data=data
     )
-    entry = report["targets"]["alveo-u250"]
+    entry = report["targets"][target]
     (check,) = entry["verification"]
     assert entry["verified"], check
     assert check["inputs"] == inputs
@@ -101,20 +101,24 @@ def test_quantised_files(
 
 
 @pytest.mark.parametrize(
-    ("name", "form"),
+    ("name", "form", "target"),
     [
-        ("keras/KERAS_conv2d_model.json", "keras2"),
-        ("onnx/conv1d_small_keras.onnx", "onnx"),
-        ("onnx/three_layer_pytorch.onnx", "onnx"),
+        ("keras/KERAS_conv2d_model.json", "keras2", "alveo-u250"),
+        ("onnx/conv1d_small_keras.onnx", "onnx", "alveo-u250"),
+        ("onnx/three_layer_pytorch.onnx", "onnx", "pynq-z2"),
     ],
 )
-def test_float_files(name: str, form: str, data_root: Path, tmp_path: Path, runner: Runner) -> None:
+def test_float_files(
+    name: str, form: str, target: str, data_root: Path, tmp_path: Path, runner: Runner
+) -> None:
     path = data_root / EXAMPLES / name
     weights = path.with_name(f"{path.stem}_weights.h5")
     files = [path, weights] if path.suffix == ".json" else [path]
-    network, entry, check = simulated(files, tmp_path, runner)
+    network, entry, check = simulated(files, tmp_path, runner, target=target)
     assert network.source["format"] == form
     explained(entry, check)
+    small = any("it may not fit" in note for note in entry["notes"])
+    assert small == (target == "pynq-z2")  # 4,256 multipliers of 18 bits
 
 
 def test_keywords_in_qonnx(data_root: Path, tmp_path: Path, runner: Runner) -> None:
