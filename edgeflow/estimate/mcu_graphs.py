@@ -50,8 +50,14 @@ def network_of(graph: Mapping[str, Any], name: str) -> Network:
         shapes[layer.name] = tuple(dim or 1 for dim in layer.output_shape)
 
     def find(shape: tuple[int, ...], taken: Sequence[str]) -> str:
-        """The tensor of a shape that is meant; of the same size where none has the shape."""
+        """The tensor of a shape that is meant; of the same size where none has the shape.
+
+        A sum's other term is never what its first term was computed from: a short cut leaves out
+        two operators or more.
+        """
+        near = {name for layer in layers if layer.name in taken for name in layer.inputs}
         free = [layer.name for layer in layers if layer.name not in taken]
+        free = [key for key in free if key not in near] or free
         exact = [key for key in free if shapes[key] == shape]
         alike = [key for key in free if math.prod(shapes[key]) == math.prod(shape)]
         matching = exact or alike or [layers[-1].name]

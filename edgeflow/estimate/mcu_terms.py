@@ -44,6 +44,7 @@ FUNCTION: Final = frozenset(
     hard_sigmoid layer_norm
     """.split()
 )
+ALL_WEIGHTED: Final = DENSE | CONV | DEPTHWISE
 CLAMP: Final = frozenset("relu leaky_relu prelu thresholded_relu hard_tanh".split())
 SCALE: Final = frozenset("batch_norm scale".split())
 
@@ -108,10 +109,9 @@ def of_layer(layer: Layer, network: Network) -> dict[str, float]:
         return {"dense_mac": macs(layer), "output": out * _gates(kind), "layer": 1.0}
     if kind in CONV:
         found = {"mac": macs(layer), "output": out, "layer": 1.0}
-        window = _window(layer)
-        channels = _channels(layer)
-        if window > 1:
-            found["gather"] = out / max(1, _filters(layer)) * window * channels
+        size = window(layer)
+        if size > 1:
+            found["gather"] = out / max(1, _filters(layer)) * size * channels_in(layer)
         return found
     if kind in DEPTHWISE:
         return {"depthwise_mac": macs(layer), "depthwise_output": out, "layer": 1.0}
@@ -130,7 +130,7 @@ def _gates(kind: str) -> float:
     return {"lstm": 4.0, "gru": 3.0}.get(kind, 1.0)
 
 
-def _window(layer: Layer) -> int:
+def window(layer: Layer) -> int:
     """Elements of a convolution's window in one channel."""
     kernel = layer.weights.get("kernel")
     if kernel is not None and len(kernel.shape) >= 3:
@@ -139,7 +139,8 @@ def _window(layer: Layer) -> int:
     return math.prod(size) if isinstance(size, list | tuple) else int(size)
 
 
-def _channels(layer: Layer) -> int:
+def channels_in(layer: Layer) -> int:
+    """Channels that one output of a convolution reads."""
     kernel = layer.weights.get("kernel")
     if kernel is not None and len(kernel.shape) >= 3:
         return kernel.shape[-2]

@@ -53,6 +53,7 @@ def estimate(
     elif target.kind == "mcu":
         found |= mcu.latency(network, target, precision, runtime)
         found |= mcu_memory.memory(network, target, precision, runtime)
+        found |= mcu_memory.memory(network, target, precision, runtime)
     else:
         found["latency"] = linux.latency(network, target, precision)
     found |= energy.board_energy(target, found["latency"], network)
