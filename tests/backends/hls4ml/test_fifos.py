@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +113,7 @@ def compiled(runner, tmp_path_factory):
     options = BACKEND.options(given, "here")
     assert BACKEND.check(model.network, networks.PYNQ, options) == []
     request = Request(model, networks.PYNQ, options, golden, None, "net")
-    return runner.run(BACKEND.compile(request))
+    return request, runner.run(BACKEND.compile(request))
 
 
 def concurrent(project: Path) -> Path:
@@ -134,6 +136,7 @@ def concurrent(project: Path) -> Path:
 
 
 def test_depths_found_are_enough_and_fewer_are_not(compiled, tmp_path):
+    compiled = compiled[1]
     project = tmp_path / "project"
     shutil.copytree(BACKEND.artifacts(compiled.path)["hls_project"], project)
     found = json.loads((project / "fifo_depths.json").read_text())
@@ -167,7 +170,7 @@ def test_depths_found_are_enough_and_fewer_are_not(compiled, tmp_path):
 
 def test_what_the_co_simulation_saw_is_put_into_the_project(compiled, tmp_path):
     project = tmp_path / "project"
-    shutil.copytree(BACKEND.artifacts(compiled.path)["hls_project"], project)
+    shutil.copytree(BACKEND.artifacts(compiled[1].path)["hls_project"], project)
     assert "fifo_opt   1" in (project / "build_opt.tcl").read_text()
     assert "not from a synthesis" in (project / "README.md").read_text()
     command = [sys.executable, "fifo_depths.py"]
@@ -189,6 +192,27 @@ def test_what_the_co_simulation_saw_is_put_into_the_project(compiled, tmp_path):
     text = (project / "firmware" / "net.cpp").read_text()
     assert "STREAM variable=layer2_out depth=38" in text
     assert "STREAM variable=layer3_out depth=3\n" in text
+
+
+def test_the_vendors_tool_is_told_to_record(compiled, runner, tmp_path, monkeypatch):
+    """And what it recorded is kept beside its reports."""
+    request, finished = compiled
+    samples = Path(__file__).parents[2] / "synthesis" / "vendor_samples.py"
+    program = tmp_path / "bin" / "vitis-run"
+    program.parent.mkdir()
+    place = "net_prj/solution1/.autopilot/db"
+    program.write_text(
+        f"#!/bin/sh\ngrep -q 'fifo_opt   1' build_opt.tcl || exit 3\n"
+        f"{sys.executable} {samples} write . net csynth cosim\n"
+        f"mkdir -p {place} && echo 1,layer2_out_U,x,a.csv > {place}/channel_info.csv\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    options = {**request.options, "synthesis_steps": ["csynth", "cosim"]}
+    request = replace(request, options=options)
+    made = BACKEND.synthesise(request, finished.path, runner.run, True)
+    reports = made.artifacts["synthesis_reports"]
+    assert (reports / place / "channel_info.csv").is_file()
 
 
 def test_what_has_no_such_streams_is_refused():
