@@ -29,7 +29,8 @@ class Asked:
     """One target of a question: as its file has it, and as the question replaced it.
 
     ``options`` has passed the backend's `options`, from what was ``given``; ``clocked``: the
-    question gives the clock. ``notes`` are for the reader.
+    question gives the clock; ``taken``: its settings that the target or its backend knows.
+    ``notes`` are for the reader.
     """
 
     target: Target
@@ -38,6 +39,7 @@ class Asked:
     notes: tuple[str, ...] = ()
     given: Mapping[str, Any] = field(default_factory=dict)
     clocked: bool = False
+    taken: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -109,29 +111,44 @@ def ask(names: Sequence[str], question: Question) -> list[Asked]:
         pairs.append((target, registry.choose(target, question.backend)))
     _refuse_unknown(pairs, settings)
     failed: dict[str, str] = {}
-    taken: set[str] = set()
-    found = []
-    for target, backend in pairs:
-        given, left = _options(backend, target, question, settings, failed)
-        options = backend.options(given, "--option")
-        mine = {key: v for key, v in settings.items() if whatif.understands(target, key)}
-        asked = whatif.apply(target, question.clock_mhz, question.runtime, mine)
-        taken |= {*mine, *(key for key in settings if key not in left)}
-        notes = whatif.remarks(asked, target)
-        notes += [
-            f"'{key}' was left out: {failed.get(key) or NOWHERE}" for key in left if key not in mine
-        ]
-        if part := given.get("part"):
-            asked = replace(asked, architecture=parts.architecture(str(part)))
-        clocked = question.clock_mhz is not None or bool({"clock_mhz"} & {*given, *mine})
-        found.append(Asked(asked, backend, options, tuple(notes), given, clocked))
-    if wrong := [key for key in settings if key not in taken]:
+    found = [_ask(target, one, question, settings, failed) for target, one in pairs]
+    _refuse_untaken(settings, found, failed)
+    return found
+
+
+def _ask(
+    target: Target,
+    backend: Backend,
+    question: Question,
+    settings: Mapping[str, Any],
+    failed: dict[str, str],
+) -> Asked:
+    """One target as a question replaces it. Values that its backend refuses are added to
+    ``failed``."""
+    given, left = _options(backend, target, question, settings, failed)
+    mine = {key: value for key, value in settings.items() if whatif.understands(target, key)}
+    asked = whatif.apply(target, question.clock_mhz, question.runtime, mine)
+    if part := given.get("part"):
+        asked = replace(asked, architecture=parts.architecture(str(part)))
+    notes = whatif.remarks(asked, target)
+    notes += [
+        f"'{key}' was left out: {failed.get(key) or NOWHERE}" for key in left if key not in mine
+    ]
+    clocked = question.clock_mhz is not None or bool({"clock_mhz"} & {*given, *mine})
+    taken = frozenset({*mine, *(key for key in settings if key not in left)})
+    options = backend.options(given, "--option")
+    return Asked(asked, backend, options, tuple(notes), given, clocked, taken)
+
+
+def _refuse_untaken(
+    settings: Mapping[str, Any], found: Sequence[Asked], failed: Mapping[str, str]
+) -> None:
+    if wrong := [key for key in settings if not any(key in one.taken for one in found)]:
         raise InputError(
             "values that no target takes",
             where="--set",
             details=[failed.get(key, f"'{key}' has a wrong value") for key in wrong],
         )
-    return found
 
 
 def settle(asked: Asked, subject: Subject) -> Asked:
@@ -272,8 +289,14 @@ def _refuse_unknown(pairs: Sequence[tuple[Target, Backend]], settings: Mapping[s
         raise whatif.unknown(wrong, sorted(every))
 
 
-def _names(backend: Backend) -> set[str]:
-    return set(backend.schema().get("properties", {}))
+def _names(backend: Backend) -> frozenset[str]:
+    """The backend's options; their schema takes milliseconds to make."""
+    if backend.name not in _NAMES:
+        _NAMES[backend.name] = frozenset(backend.schema().get("properties", {}))
+    return _NAMES[backend.name]
+
+
+_NAMES: Final[dict[str, frozenset[str]]] = {}
 
 
 def _options(
@@ -317,3 +340,61 @@ def _nested(options: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     else:
         inner[rest] = value
     return {**options, head: inner}
+
+
+class Explorer:
+    """Many what-if questions about one model on one target, quickly: for search.
+
+    What does not change is made once: the target, its backend, the weights' digits by type.
+
+    >>> from edgeflow.frontends.network_file import from_record
+    >>> network, _ = from_record({"input_shape": [16], "layers": [{"kind": "dense", "units": 5}]})
+    >>> explorer = Explorer(network, "pynq-z2")
+    >>> figures = explorer.at({"reuse_factor": 4, "precision": "ap_fixed<8,3>"})
+    >>> figures["dsp"].unit
+    'DSP'
+    """
+
+    def __init__(
+        self,
+        what: Network | Subject,
+        target: str,
+        *,
+        backend: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        calibration: Path | None = None,
+    ) -> None:
+        """Args as those of `estimate_targets`; raises what it raises."""
+        self.subject = what if isinstance(what, Subject) else Subject(what)
+        self.target = _load(target)
+        self.backend = registry.choose(self.target, backend)
+        self.options = dict(options or {})
+        self.corrections = corrections.find(calibration)
+
+    def at(
+        self,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        clock_mhz: float | None = None,
+        runtime: str | None = None,
+    ) -> dict[str, Estimate]:
+        """The figures of one point, by quantity.
+
+        Args:
+            settings: the backend's options, figures and settings of the target, as `--set` takes
+                them: ``{"layers.fc1.reuse_factor": 8, "precision": "ap_fixed<8,3>"}``.
+            clock_mhz, runtime: in place of the target's.
+
+        Raises:
+            EdgeflowError: an unknown setting, or a value that cannot be.
+        """
+        question = Question(None, self.options, clock_mhz, runtime, _settled(settings or {}))
+        _refuse_unknown([(self.target, self.backend)], question.settings)
+        failed: dict[str, str] = {}
+        asked = _ask(self.target, self.backend, question, question.settings, failed)
+        _refuse_untaken(question.settings, [asked], failed)
+        asked = settle(asked, self.subject)
+        found = figures(asked, self.subject)
+        return corrections.apply(
+            found, asked.target, self.subject.network.totals.macs, self.corrections
+        )

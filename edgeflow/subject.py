@@ -6,9 +6,11 @@ strategy, reuse factors, part and clock as well.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +34,8 @@ class Subject:
 
     ``options`` are the hls4ml backend's that come with it; ``weights`` an ``.npz`` of arrays
     ``LAYER/ROLE``; ``kernels`` where a project's weights stand. ``design``: it is a finished
-    hls4ml project, which needs no check of whether hls4ml could make it.
+    hls4ml project, which needs no check of whether hls4ml could make it. ``counted`` keeps digits
+    by layer, type and default bits.
     """
 
     network: Network
@@ -41,6 +44,14 @@ class Subject:
     kernels: Mapping[str, hls_project.Kernel] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     design: bool = False
+    counted: dict[tuple[str, str, int], list[float]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """The kernels whose digits are counted (numpy, outputs last), by layer; read once."""
+        return _values(self)
 
 
 def read(paths: Sequence[Path], runner: Callable[[], AbstractContextManager[Runner]]) -> Subject:
@@ -105,51 +116,53 @@ def _of_model(options: Mapping[str, Any], network: Network) -> tuple[dict[str, A
 def digits(subject: Subject, options: Mapping[str, Any]) -> dict[str, list[float]]:
     """The digits of the real weights (`edgeflow.estimate.hls_digits`), by layer.
 
+    Each is counted once per subject and type, so that what-if questions are quick.
+
     Args:
         subject: with weights; empty without.
         options: the hls4ml backend's, whose types of weights win over the model's.
     """
-    from dataclasses import astuple
-
-    found: dict[str, list[float]] = {}
-    for name, values, fraction in _arrays(subject, options):
-        if values is None or values.size > LARGEST:
-            continue
-        found[name] = [float(v) for v in astuple(hls_digits.of_array(values, fraction))[:-1]]
+    own, found = options.get("layers") or {}, {}
+    for name, values in subject.values.items():
+        kernel = subject.kernels.get(name)
+        given = (own.get(name) or {}).get("weight") or (own.get(name) or {}).get("precision")
+        given = given or (options.get("precision") if kernel is None else None)
+        bits = int(options.get("bits", 18))
+        key = (name, str(given), bits)
+        if key not in subject.counted:
+            fraction = _fraction(subject.network[name], values, given, bits)
+            counts = astuple(hls_digits.of_array(values, fraction))[:-1]
+            subject.counted[key] = [float(count) for count in counts]
+        found[name] = subject.counted[key]
     return found
 
 
-def _arrays(subject: Subject, options: Mapping[str, Any]) -> Any:
-    own = options.get("layers") or {}
-    for name, kernel in subject.kernels.items():
-        yield name, hls_project.values(kernel), kernel.fraction
-    if subject.weights is None:
-        return
-    import numpy as np
+def _values(subject: Subject) -> dict[str, Any]:
+    """The kernels by layer, as they stand in a project's text or a model's arrays."""
+    found = {name: hls_project.values(kernel) for name, kernel in subject.kernels.items()}
+    if subject.weights is not None:
+        import numpy as np
 
-    with np.load(subject.weights, allow_pickle=False) as arrays:
-        for layer in subject.network:
-            key = f"{layer.name}/kernel"
-            if layer.kind not in DIGITS_KINDS or key not in arrays:
-                continue
-            values = arrays[key]
-            given = (own.get(layer.name) or {}).get("weight") or options.get("precision")
-            yield layer.name, values, _fraction(layer, values, given, int(options.get("bits", 18)))
+        with np.load(subject.weights, allow_pickle=False) as arrays:
+            for layer in subject.network:
+                key = f"{layer.name}/kernel"
+                if layer.kind in DIGITS_KINDS and key in arrays:
+                    found[layer.name] = arrays[key]
+    return {
+        name: array for name, array in found.items() if array is not None and array.size <= LARGEST
+    }
 
 
 def _fraction(layer: Layer, values: Any, given: Any, bits: int) -> int:
     """Bits behind the point: of the type that is given, the quantiser's, or the values' own."""
-    import math
-
     import numpy as np
 
     quantizer = hls_types.quantizer(str(given)) if given else None
     quantizer = quantizer or layer.weights["kernel"].quantizer
     if quantizer is not None and quantizer.kind == "fixed" and quantizer.integer is not None:
         return math.ceil(quantizer.bits - quantizer.integer - quantizer.signed)
-    largest = float(np.max(np.abs(values))) if values.size else 0.0
     exact = next((f for f in range(bits) if not np.any(np.mod(values * 2.0**f, 1.0))), None)
     if exact is not None:
         return exact
-    whole = math.ceil(math.log2(largest)) if largest > 0 else 0
-    return bits - 1 - whole
+    largest = float(np.max(np.abs(values)))
+    return bits - 1 - math.ceil(math.log2(largest))
