@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgeflow import targets
-from edgeflow.estimate import calibration, energy, power
+from edgeflow.estimate import energy, power
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Layer, Network, Weight
 
@@ -53,54 +53,6 @@ def test_common_counts() -> None:
         "model_size": 1234,
     }
     assert all(e.low == e.value == e.high for e in found.values())
-
-
-def test_latency_is_macs_over_rate_and_clock() -> None:
-    target = targets.load("nucleo-l4r5zi")
-    rate = energy.coefficients()["latency"]["rates"]["cortex-m4"]["value"]
-    found = energy.latency_from_macs(network(1_000_000), target)
-    assert found.value == pytest.approx(1_000_000 / rate / 120e6)
-    assert found.value is not None
-    assert found.low is not None
-    assert found.value / found.low == pytest.approx(energy.coefficients()["latency"]["factor"])
-    four = energy.latency_from_macs(network(10**12), targets.load("raspberry-pi-4"), cores=4)
-    one = energy.latency_from_macs(network(10**12), targets.load("raspberry-pi-4"))
-    assert one.value == pytest.approx(4 * (four.value or 0), rel=1e-3)
-
-
-def test_tiny_networks_are_not_taken_for_instant() -> None:
-    """Their own arithmetic is not what takes the time."""
-    pi = energy.latency_from_macs(network(64, layers=8), targets.load("raspberry-pi-4"))
-    assert 1e-5 < (pi.value or 0) < 1e-4 < (pi.high or 0)
-    assert "interpreter" in pi.source
-    target = targets.load("nucleo-l4r5zi")
-    tiny = energy.latency_from_macs(network(64), target)
-    least = energy.latency_from_macs(
-        network(int(energy.coefficients()["latency"]["least_macs"])), target
-    )
-    assert tiny.high == pytest.approx(least.high)
-    assert (tiny.value or 0) < (least.value or 0)
-
-
-def test_latency_is_wider_for_an_unmeasured_architecture() -> None:
-    measured = energy.latency_from_macs(network(10**9), targets.load("raspberry-pi-4"))
-    other = energy.latency_from_macs(network(10**9), targets.load("raspberry-pi-5"))
-    assert (other.value or 0) / (other.low or 1) > 2 * (measured.value or 0) / (measured.low or 1)
-    assert "not this architecture" in other.source
-
-
-@pytest.mark.parametrize(
-    ("name", "number_format", "macs", "reason"),
-    [
-        ("pynq-z2", "int8", 100, "kind 'fpga'"),
-        ("raspberry-pi-4", "float32", 100, "not float32"),
-        ("raspberry-pi-4", "int8", 0, "no multiply"),
-    ],
-)
-def test_latency_that_cannot_be_said(name: str, number_format: str, macs: int, reason: str) -> None:
-    found = energy.latency_from_macs(network(macs), targets.load(name), number_format)
-    assert found.value is None
-    assert reason in (found.reason or "")
 
 
 def test_times_combines_bands_in_quadrature() -> None:
@@ -206,29 +158,6 @@ def test_every_target_gives_a_figure_or_a_reason(name: str) -> None:
         assert Estimate.from_json(json.loads(json.dumps(estimate.to_json()))) == estimate
 
 
-def test_shipped_coefficients_are_those_of_the_data(data_root: Path) -> None:
-    assert json.loads(energy.COEFFICIENTS.read_text()) == calibration.calibrate(data_root)
-
-
-def test_latency_bands_hold_on_boards_left_out(data_root: Path) -> None:
-    """Rate and factor from the other boards alone: nine tenths, as the band promises."""
-    rows = [r for r in calibration.latency_rows(data_root) if r.family == "cortex-m"]
-    found = calibration.held_out_coverage(rows)
-    assert len(found["boards"]) == 5
-    assert found["within"] / found["rows"] >= 0.9
-    assert found["median_factor"] < 1.5
-    assert min(b["within"] / b["rows"] for b in found["boards"].values()) >= 0.8
-
-
-def test_the_page_says_the_errors_that_were_seen() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "targets.md").read_text()
-    latency = energy.coefficients()["latency"]
-    seen = latency["held_out"]
-    assert f"factor {latency['factor']:.1f} " in page
-    assert f"{seen['within']} of {seen['rows']} rows within the band" in page
-    assert f"median factor {seen['median_factor']:.2f}" in page
-
-
 def rows(data_root: Path) -> list[dict[str, str]]:
     with (data_root / "ground_truth" / "mlperf_tiny_energy.csv").open(newline="") as stream:
         return list(csv.DictReader(stream))
@@ -255,26 +184,3 @@ def test_energy_from_measured_latency_agrees(data_root: Path) -> None:
         total += 1
     assert total == 41
     assert within / total >= 0.9
-
-
-def test_energy_from_macs_alone_agrees(data_root: Path) -> None:
-    """Nothing measured but what calibrated the rates: latency and energy of each MLPerf Tiny row."""
-    within = {"latency": 0, "energy": 0}
-    total = 0
-    for row in rows(data_root):
-        board = row["board"].upper()
-        if board not in CPU_BOARDS or not row["model_macs"]:
-            continue
-        target = targets.load(CPU_BOARDS[board])
-        latency = energy.latency_from_macs(network(int(row["model_macs"])), target)
-        joules = energy.board_energy(target, latency)["chip_energy_per_inference"]
-        for name, estimate, truth in (
-            ("latency", latency, float(row["latency_ms"]) * 1e-3),
-            ("energy", joules, float(row["energy_uJ_per_inf"]) * 1e-6),
-        ):
-            assert estimate.low is not None
-            assert estimate.high is not None
-            within[name] += estimate.low <= truth <= estimate.high
-        total += 1
-    assert total == 38
-    assert min(within.values()) / total >= 0.9
