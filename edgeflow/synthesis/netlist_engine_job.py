@@ -235,14 +235,22 @@ class CEngine:
         if code == -1:
             raise JobError("not enough memory for the events of the simulation")
         if code == -2:
-            raise UnsupportedError(
-                "the netlist does not settle: an asynchronous reset depends on itself"
-            )
+            raise unsettled()
         if code == -3:
-            raise JobError(
-                "the design did not give all its outputs within the cycles allowed",
-                remedy="its handshake stalls: look at the RTL simulation first",
-            )
+            raise stalled()
+
+
+def unsettled() -> UnsupportedError:
+    """What every engine says of a loop without a register."""
+    return UnsupportedError("the netlist does not settle: an asynchronous reset depends on itself")
+
+
+def stalled() -> JobError:
+    """What every engine says of a design that stops taking or giving beats."""
+    return JobError(
+        "the design did not give all its outputs within the cycles allowed",
+        remedy="its handshake stalls: look at the RTL simulation first",
+    )
 
 
 def arrays(circuit: Circuit, delays: Mapping[str, int]) -> list[npt.NDArray[Any]]:

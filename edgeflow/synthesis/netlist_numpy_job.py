@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeflow.errors import JobError, ToolError, UnsupportedError
+from edgeflow.errors import ToolError
 from edgeflow.synthesis.netlist_circuit_job import (
     Circuit,
     Multiply,
@@ -22,7 +22,7 @@ from edgeflow.synthesis.netlist_circuit_job import (
     order,
     outputs_of,
 )
-from edgeflow.synthesis.netlist_engine_job import GROUPS, U64
+from edgeflow.synthesis.netlist_engine_job import GROUPS, U64, stalled, unsettled
 
 Index = npt.NDArray[np.int64]
 FULL = ~np.uint64(0)
@@ -175,10 +175,7 @@ class NumpyEngine:
             rows = np.concatenate([shown[None], np.ones((1, lanes), bool), raw.T.astype(bool)])
             self._step = totals[cycle // bucket]
             self._advance(cycle > 0, nets, _words(rows, self.words))
-        raise JobError(
-            "the design did not give all its outputs within the cycles allowed",
-            remedy="its handshake stalls: look at the RTL simulation first",
-        )
+        raise stalled()
 
     def _advance(self, clocked: bool, inputs: Sequence[int], row: U64) -> None:
         if clocked:
@@ -190,9 +187,7 @@ class NumpyEngine:
             if not self._asynchronous():
                 break
         else:
-            raise UnsupportedError(
-                "the netlist does not settle: an asynchronous reset depends on itself"
-            )
+            raise unsettled()
         if self._counting:
             self._ones += np.bitwise_count(self._v & self._mask).sum(1).astype(np.uint64)
 

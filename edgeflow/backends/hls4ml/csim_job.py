@@ -6,8 +6,6 @@ that some compilers' C++ would be bound to.
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -85,22 +83,6 @@ COMPLAINT = (
     'std::cout << "Layer name: " << layer_name << " not found in debug storage!" << std::endl;'
 )
 """What hls4ml's C++ prints for each layer that is not recorded."""
-
-
-def find_compiler() -> str:
-    """The C++ compiler.
-
-    Raises:
-        ToolError: there is none.
-    """
-    wanted = os.environ.get("CXX") or "g++"
-    found = shutil.which(wanted)
-    if found is None:
-        raise ToolError(
-            f"no C++ compiler: expected '{wanted}' on PATH",
-            remedy="install it (Debian, Ubuntu: apt install g++), or set CXX",
-        )
-    return found
 
 
 def build(cxx: str, compiler: Compiler, name: str, folder: Path, driver: str | None = None) -> Path:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeflow.backends.cxx_job import find_compiler
 from edgeflow.backends.fixed_job import parse
 from edgeflow.backends.hls4ml import convert_job, csim_job, fifos_job, project_job
 from edgeflow.backends.hls4ml.compilers import COMPILERS
@@ -58,7 +59,7 @@ def compile(
         JobError: hls4ml failed.
     """
     kind = COMPILERS[params["compiler"]]
-    cxx = None if kind.unsimulated else csim_job.find_compiler()
+    cxx = None if kind.unsimulated else find_compiler()
     progress(0, 4, "read the network")
     drawn = draw(inputs, params)
     network, golden, plan = drawn.network, drawn.golden, drawn.plan()

@@ -43,7 +43,10 @@ class Rtl(Configured):
         style = rules.style(network, request.target, options)
         if style == "stream":
             name = options["top"] or request.name
-            return stream.compile_job(request.model, request.target, options, request.golden, name)
+            return stream.compile_job(
+                request.model, request.target, options, request.golden, name,
+                rules.shared_because(network, options),
+            )  # fmt: skip
         levels = 0
         if style == "pipelined":
             wished = options["clock_mhz"] or request.target.clock_mhz

@@ -18,7 +18,15 @@ from da4ml.types import CombLogic, Pipeline, minimal_kif
 from edgeflow.backends.rtl import bench_job, tables_job
 from edgeflow.backends.rtl.arithmetic_job import Solver
 from edgeflow.backends.rtl.layers_job import Context
-from edgeflow.backends.rtl.trace_job import TooWideError, Traced, entry_grid, input_type_of, trace
+from edgeflow.backends.rtl.quantize_job import Grid
+from edgeflow.backends.rtl.trace_job import (
+    TooWideError,
+    Traced,
+    entry_grid,
+    grid_from_type,
+    input_type_of,
+    trace,
+)
 from edgeflow.errors import JobError, ModelError
 from edgeflow.network import Network
 
@@ -126,6 +134,18 @@ def golden_vectors(folder: Path | None) -> tuple[Array | None, Array | None]:
         return None, None
     with np.load(folder / "golden.npz", allow_pickle=False) as arrays:
         return np.asarray(arrays["x"]), np.asarray(arrays["y"])
+
+
+def opened(inputs: Mapping[str, Path], params: Mapping[str, Any]) -> tuple[Network, Context, Grid]:
+    """The Network, its weights and its input's grid, for designs that ours is compared with."""
+    network = Network.load(inputs["network"])
+    context = Context(read_weights(inputs["weights"]))
+    grid, _ = entry_grid(network, context)
+    if grid is None:
+        x, _ = golden_vectors(inputs.get("golden"))
+        kind = input_type_of(params.get("input_type"), params.get("input_bits"), x)
+        grid = grid_from_type(kind)
+    return network, context, grid
 
 
 def build(

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 
 from edgeflow.backends.fixed_job import fraction_of
-from edgeflow.backends.rtl.job import FORMAT, golden_vectors, read_weights
+from edgeflow.backends.rtl.job import FORMAT, opened
 from edgeflow.backends.rtl.layers_job import Context
 from edgeflow.backends.rtl.quantize_job import grid_of
-from edgeflow.backends.rtl.trace_job import entry_grid, grid_from_type, input_type_of
 from edgeflow.errors import UnsupportedError
-from edgeflow.network import Layer, Network
+from edgeflow.network import Layer
 
 Array = np.ndarray[Any, Any]
 
@@ -38,14 +37,7 @@ def compile(
     Raises:
         UnsupportedError: a layer that is neither dense, ReLU nor a final softmax.
     """
-    network = Network.load(inputs["network"])
-    weights = read_weights(inputs["weights"])
-    x, _ = golden_vectors(inputs.get("golden"))
-    context = Context(weights)
-    grid, _ = entry_grid(network, context)
-    if grid is None:
-        kind = input_type_of(params.get("input_type"), params.get("input_bits"), x)
-        grid = grid_from_type(kind)
+    network, context, grid = opened(inputs, params)
     size = math.prod(int(dim or 1) for dim in network[network.inputs[0]].output_shape)
     signed, integer, fraction = int(grid.signed), int(grid.integer), int(grid.fraction)
     bits = signed + integer + fraction

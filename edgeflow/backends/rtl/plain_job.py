@@ -14,12 +14,11 @@ import numpy as np
 from da4ml.trace import FixedVariableArray, comb_trace
 from da4ml.trace.fixed_variable import HWConfig
 
-from edgeflow.backends.rtl.job import golden_vectors, read_weights, write
-from edgeflow.backends.rtl.layers_job import Context
+from edgeflow.backends.rtl.job import opened, write
 from edgeflow.backends.rtl.quantize_job import array_like, grid_of
-from edgeflow.backends.rtl.trace_job import Traced, entry_grid, grid_from_type, input_type_of
+from edgeflow.backends.rtl.trace_job import Traced
 from edgeflow.errors import UnsupportedError
-from edgeflow.network import Layer, Network
+from edgeflow.network import Layer
 
 
 def compile(
@@ -33,13 +32,7 @@ def compile(
     Raises:
         UnsupportedError: a layer that is neither dense, ReLU nor a final softmax.
     """
-    network = Network.load(inputs["network"])
-    context = Context(read_weights(inputs["weights"]))
-    x, _ = golden_vectors(inputs.get("golden"))
-    grid, _ = entry_grid(network, context)
-    if grid is None:
-        kind = input_type_of(params.get("input_type"), params.get("input_bits"), x)
-        grid = grid_from_type(kind)
+    network, context, grid = opened(inputs, params)
     spread = grid.broadcast(tuple(int(d or 1) for d in network[network.inputs[0]].output_shape))
     entry = FixedVariableArray.from_kif(
         spread.signed, spread.integer, spread.fraction, hwconf=HWConfig(1, -1, -1)

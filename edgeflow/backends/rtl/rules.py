@@ -39,6 +39,8 @@ WIDEST_WEIGHT: Final = 12
 WIDEST_ACTIVATION: Final = 16
 LARGEST: Final = 400_000
 """LUTs (predicted) that are unrolled at most: da4ml and yosys take hours beyond."""
+LARGEST_AUTO: Final = 80_000
+"""LUTs (predicted) up to which `style: auto` unrolls: da4ml takes minutes, yosys an hour beyond."""
 PREDICTED_FACTOR: Final = 2.0
 """How far the adder graph may be from `predict`: 27,366 of 29,898 predicted for the jet tagger of 6
 bits, 2,018 and 2,047 of 1,400 to 1,900 for HGQ2's digits."""
@@ -108,8 +110,20 @@ def style(network: Network, target: Target, options: Mapping[str, Any]) -> str:
         return "pipelined" if options["latency_cycles"] else "combinational"
     room = target.figure("resources", "lut")
     predicted = predict(network)["lut"]
-    limit = min(LARGEST, 0.8 * room.value) if room is not None else LARGEST
+    limit = min(LARGEST_AUTO, 0.8 * room.value) if room is not None else LARGEST_AUTO
     return "stream" if predicted > limit else "pipelined"
+
+
+def shared_because(network: Network, options: Mapping[str, Any]) -> str | None:
+    """Why `style: auto` took the stream style, in words; None where it was asked for."""
+    if options["style"] != "auto":
+        return None
+    predicted = predict(network)["lut"]
+    return (
+        f"unrolled it would take about {predicted:,.0f} LUTs: its multipliers are shared in time "
+        f"(`style: stream`)"
+        + ("; `style: pipelined` unrolls it all the same" if predicted <= LARGEST else "")
+    )
 
 
 def predict(network: Network) -> dict[str, float]:

@@ -41,8 +41,9 @@ def compile_job(
     options: Mapping[str, Any],
     golden: Path | None,
     name: str,
+    note: str | None = None,
 ) -> Job:
-    """The job that writes a streaming design (`stream_job.compile`).
+    """The job that writes a streaming design (`stream_job.compile`); ``note`` is one of its notes.
 
     ``options``: ``reuse_factor`` (``auto`` or a number), ``layers`` (by Network layer:
     ``reuse_factor``), ``multiplier`` (``auto``, ``dsp``, ``lut``), ``input_type``; all optional.
@@ -63,6 +64,7 @@ def compile_job(
             "multiplier": options.get("multiplier") or "auto",
             "input_type": options.get("input_type"),
             "budget": asdict(budget),
+            **({"note": note} if note else {}),
         },
         imports=("numpy",),
         timeout=1800,

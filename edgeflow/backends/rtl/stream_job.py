@@ -39,7 +39,7 @@ def compile(
     and, all of them optional, ``reuse_factor`` (``auto`` or a number), ``layers`` (by Network
     layer, ``reuse_factor``), ``multiplier`` (``auto``, ``dsp``, ``lut``), ``budget`` (``lut``,
     ``dsp``, ``ram_bits``; what ``auto`` may use), ``input_type`` (as
-    `edgeflow.backends.fixed_job.parse` reads it).
+    `edgeflow.backends.fixed_job.parse` reads it), ``note`` (one more of the notes).
 
     Returns:
         What ``design.json`` says of ``top``, ``style``, ``latency_cycles``, ``ii``, ``cost``,
@@ -105,7 +105,10 @@ def compile(
         "input_type": None if planner.own_input else type_text(planner.input_kind),
         "reuse_factors": {layer: choice.to_json() for layer, choice in chosen.items()},
         "inexact": sorted(set(planner.inexact)),
-        "notes": _notes(chosen, planner, network),
+        "notes": [
+            *([str(params["note"])] if params.get("note") else []),
+            *_notes(chosen, planner, network),
+        ],
     }
     (output / "design.json").write_text(json.dumps(design, indent=1) + "\n")
     kept = (

@@ -24,28 +24,6 @@ PATIENCE = 1 << 22
 """Cycles without a beat after which the driver gives up."""
 
 MAIN = """
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <vector>
-#include "Vdut.h"
-#include "verilated.h"
-
-template <class T> static void set(T& port, const uint32_t* words, int count) {
-    uint64_t value = words[0];
-    if (count > 1) value |= static_cast<uint64_t>(words[1]) << 32;
-    port = static_cast<T>(value);
-}
-template <std::size_t N> static void set(VlWide<N>& port, const uint32_t* words, int) {
-    for (std::size_t i = 0; i < N; ++i) port[i] = words[i];
-}
-template <class T> static void get(const T& port, uint32_t* words, int count) {
-    words[0] = static_cast<uint32_t>(port);
-    if (count > 1) words[1] = static_cast<uint32_t>(static_cast<uint64_t>(port) >> 32);
-}
-template <std::size_t N> static void get(const VlWide<N>& port, uint32_t* words, int) {
-    for (std::size_t i = 0; i < N; ++i) words[i] = port[i];
-}
 static uint32_t state = 1;
 static bool pause(unsigned percent) {  // xorshift: the same on every machine
     if (!percent) return false;
@@ -191,7 +169,8 @@ def driver(design: Mapping[str, Any]) -> str:
         "INPUT": inp["port"], "OUTPUT": out["port"], "CLOCK": design["clock"],
         "RESET": design["reset"],
     }  # fmt: skip
-    return "".join(f"#define {name} {value}\n" for name, value in words.items()) + MAIN
+    head = "".join(f"#define {name} {value}\n" for name, value in words.items())
+    return head + verilator_job.PORTS + MAIN
 
 
 def integers_of(x: Array, design: Mapping[str, Any]) -> Array:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from edgeflow.backends.cxx_job import find_compiler
 from edgeflow.backends.rtl.bench_job import save, to_integers, to_values
-from edgeflow.errors import JobError, ToolchainError, ToolError
+from edgeflow.errors import JobError, ToolchainError
 
 Array = np.ndarray[Any, Any]
 
-MAIN = """
+PORTS = """
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -43,7 +42,10 @@ template <class T> static void get(const T& port, uint32_t* words, int count) {
 template <std::size_t N> static void get(const VlWide<N>& port, uint32_t* words, int) {
     for (std::size_t i = 0; i < N; ++i) words[i] = port[i];
 }
+"""
+"""What every driver begins with: ports of any width, as 32-bit words (lowest first)."""
 
+MAIN = """
 int main(int argc, char** argv) {
     const long count = std::atol(argv[1]);
     VerilatedContext context;
@@ -107,22 +109,6 @@ def version() -> str:
     return of("verilator")
 
 
-def find_compiler() -> str:
-    """The C++ compiler.
-
-    Raises:
-        ToolError: there is none.
-    """
-    wanted = os.environ.get("CXX") or "g++"
-    found = shutil.which(wanted)
-    if found is None:
-        raise ToolError(
-            f"no C++ compiler: expected '{wanted}' on PATH (the RTL simulation needs it)",
-            remedy="install it (Debian, Ubuntu: apt install g++), or set CXX",
-        )
-    return found
-
-
 def find_verilator() -> tuple[list[str], Path]:
     """The command and its root (with ``include``).
 
@@ -163,7 +149,7 @@ def build(
     Raises:
         ToolError, ToolchainError, JobError: as `simulate`.
     """
-    compiler = find_compiler()
+    compiler = find_compiler("the RTL simulation")
     command, root = find_verilator()
     folder.mkdir(parents=True, exist_ok=True)
     call(
@@ -216,7 +202,7 @@ def driver(design: Mapping[str, Any]) -> str:
         "TICK": tick,
     }
     head = "".join(f"#define {name} {value}\n" for name, value in words.items())
-    return head.replace("#define TICK " + tick, f"#define TICK {tick}") + MAIN
+    return head.replace("#define TICK " + tick, f"#define TICK {tick}") + PORTS + MAIN
 
 
 def _words(width: int) -> int:
