@@ -21,6 +21,7 @@ Coefficients (`coefficients/edge_tpu.json`) come from published measurements. Un
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgeflow.estimate import workload
+from edgeflow.estimate.figures import band, energies, figure_estimate
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.estimate.workload import Work
 from edgeflow.network import Network
@@ -45,8 +47,9 @@ CLOCK_HZ: Final = 500e6
 """The clock of the runtime's maximum frequency; 64 x 64 products at it make Coral's 4 TOPS. Other
 clocks (``--clock-mhz``) scale the operations' time."""
 
-STORED_PER_OUTPUT: Final = 8
-"""Bytes of a bias and its scales: 5 to 13 in the compiler's own figures."""
+STORED_PER_SUM: Final = (13, 8)
+"""Bytes of a bias and its scales, of dense layers and of others: 13 to 16, and 5 to 9, in the
+compiler's own figures."""
 
 STRIP_BYTES: Final = 1.27e6
 """Input and output of an operation above this are worked on in strips, an even number of them
@@ -57,6 +60,15 @@ MEMORY_BAND: Final = (0.97, 1.2)
 
 BEYOND: Final = 2.0
 """Outside of the measured range a band's width (less 1) counts so many times. An assumption."""
+
+JOULES_PER_OPERATION: Final = 0.5e-12
+"""0.5 W for each TOPS (coral.ai/technology)."""
+
+LEAST: Final = 0.05
+"""Of the peak's power, at least, for clocks and leakage. An assumption."""
+
+MODULE: Final = 1.25
+"""Power of an accelerator module against its chip's, at most. An assumption."""
 
 BUSES: Final = {
     "usb2": "usb2", "usb-2": "usb2", "usb-2.0": "usb2", "usb2.0": "usb2",
@@ -87,9 +99,12 @@ def stored(work: Work) -> int:
     if not work.weights:
         return 0
     if work.group == "depthwise":
-        return work.taps * _up(work.outputs, LANES) + STORED_PER_OUTPUT * work.outputs
-    inputs = _inputs(work)
-    return work.taps * _up(work.outputs, 4) * inputs + STORED_PER_OUTPUT * work.outputs
+        return work.taps * _up(work.outputs, LANES) + _sums(work)
+    return work.taps * _up(work.outputs, 4) * _inputs(work) + _sums(work)
+
+
+def _sums(work: Work) -> int:
+    return STORED_PER_SUM[work.positions > 1] * work.outputs
 
 
 def _inputs(work: Work) -> int:
@@ -107,7 +122,7 @@ def _in_tile(work: Work) -> float:
     if work.positions == 1:  # a dense layer uses no more tiles than blocks of 64 outputs
         tiles = min(TILES, -(-work.outputs // LANES))
     outputs = _up(-(-work.outputs // tiles), 4)
-    return work.taps * outputs * _inputs(work) + STORED_PER_OUTPUT * work.outputs / tiles
+    return work.taps * outputs * _inputs(work) + _sums(work) / tiles
 
 
 def memory(works: Sequence[Work], capacity: float = TILE_BYTES) -> Memory:
@@ -176,7 +191,7 @@ def crossing(work: Work) -> int:
     strips = count if count <= 1 else _up(count, 2)
     size = stored(work)
     if work.group == "product" and 4 < work.inputs <= LANES // 2:
-        size = work.taps * _up(work.outputs, 4) * LANES // 2 + STORED_PER_OUTPUT * work.outputs
+        size = work.taps * _up(work.outputs, 4) * LANES // 2 + _sums(work)
     return strips * size
 
 
@@ -246,19 +261,56 @@ def latency(network: Network, target: Target, found: Load | None = None) -> Esti
     value = seconds(found, bus, table["constants"], clock)
     groups = {work.group for work, _, _ in found.operations}
     group = "network" if groups - {"product", "function", "move"} else "stack"
-    band = table["bands"][group]
+    width = table["bands"][group]
     words = f"{table['source']}; {bus}, {clock / 1e6:g} MHz"
     if found.memory.off_chip:
         count = len(found.memory.streamed)
         words += f"; {count} kernels ({found.memory.off_chip:,} B) streamed at every inference"
     smallest, largest = table["range"]
     if not smallest <= value <= largest:
-        band = 1 + (band - 1) * BEYOND
+        width = 1 + (width - 1) * BEYOND
         words += (
             f"; outside of what was measured ({smallest * 1e3:.2g} to {largest * 1e3:.3g} ms), so "
             f"the band is {BEYOND:g} times as wide"
         )
-    return Estimate.within(value, band, "s", "model", words)
+    return Estimate.within(value, width, "s", "model", words)
+
+
+def power(network: Network, target: Target, time: Estimate) -> dict[str, Estimate]:
+    """Power (W) and energy (J) of the Edge TPU, and of the module or board that holds it.
+
+    Google says 0.5 W for each 10^12 operations per second, 2 W at the peak: an inference takes at
+    least its operations' energy, and at most the peak's power all the time. Between these two lies
+    the figure: their geometric mean, the whole width its band. A module's regulators and bus add
+    up to `MODULE`; a board's processor adds its own power where that is known.
+    """
+    peak = target.figure("power", "chip_tdp")
+    if peak is None or time.value is None:
+        reason = time.reason or target.why_unknown("power", "chip_tdp")
+        chip = unknown("W", reason)
+        return energies(chip, chip, time, "latency")
+    operations = 2 * sum(work.macs for work in workload.of(network))
+    high = peak.value
+    low = min(high, max(operations * JOULES_PER_OPERATION / time.value, high * LEAST))
+    source = (
+        f"{target.source_of(peak)}: from the operations' own energy to the peak's power, the "
+        "geometric mean between"
+    )
+    chip = Estimate(math.sqrt(low * high), low, high, "W", "model", source)
+    if target.kind == "npu":
+        board = Estimate(
+            math.sqrt(low * high * MODULE), low, high * MODULE, "W", "model",
+            f"{source}; regulators and bus assumed to add up to {MODULE - 1:.0%}; without its host",
+        )  # fmt: skip
+    else:
+        board = figure_estimate(target, "board_active")
+        if board.value is not None:
+            host, edge = band(board), band(chip)
+            value, least, most = (a + b for a, b in zip(host, edge, strict=True))
+            board = Estimate(
+                value, least, most, "W", "model", f"board: {board.source}; Edge TPU: {source}"
+            )
+    return energies(board, chip, time, "latency")
 
 
 def _up(count: int, step: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from edgeflow.estimate import edge_tpu, energy
+from edgeflow.estimate import edge_tpu
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.network import Network
 from edgeflow.targets import Target
@@ -51,4 +51,4 @@ def estimate(
         found["mapped_operators"] = Estimate.exact(result["mapped"], "1", method, said)
         if compiled:
             found["model_size"] = Estimate.exact(result["file_bytes"], "B", "synthesised", source)
-    return found | energy.board_energy(target, found["latency"])
+    return found | edge_tpu.power(network, target, found["latency"])
