@@ -145,7 +145,7 @@ def compile(
 
 
 def estimate(
-    network: Network,
+    what: Network | File | Sequence[File],
     targets: str | Sequence[str],
     *,
     backend: str | None = None,
@@ -153,17 +153,22 @@ def estimate(
     clock_mhz: float | None = None,
     runtime: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    calibration: File | None = None,
+    runner: Runner | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """What the Network would cost on each target, in the form of the report's ``targets``.
+    """What a model would cost on each target, in the form of the report's ``targets``.
 
     Args:
-        network: what `inspect` gives.
-        targets: one or several names, or paths of target files.
+        what: a Network, as `inspect` gives it; or the file of a model, of a Network JSON, of an
+            hls4ml configuration, or an hls4ml project's folder.
+        targets: one or several names, paths of target files, or descriptions in braces.
         backend: its name; default each target's first.
         options: the backend's options.
         clock_mhz, runtime, settings: what-ifs: another clock (MHz), runtime (``tflm``,
             ``tflm-cmsis-nn``, ``x-cube-ai``, ``microtvm``, ``edgeflow``), and figures, settings or
             backend options by name (``{"ram": 262144, "reuse_factor": 8}``).
+        calibration: of `edgeflow calibrate`; default the user's own, ``none`` for none.
+        runner: as in `run`, for a model's file.
 
     Returns:
         by target: ``estimates`` (quantity to ``value``, ``low``, ``high``, ``unit``, ``method``,
@@ -174,19 +179,29 @@ def estimate(
         UnsupportedError: no target was named.
         InputError: an unknown target, setting or runtime; a clock that cannot be.
     """
+    from edgeflow import subject
     from edgeflow.estimating import estimate_targets
+    from edgeflow.network import Network
 
     names = [targets] if isinstance(targets, str) else list(targets)
     if not names:
         raise UnsupportedError("expected at least one target")
+
+    def read() -> Network | subject.Subject:
+        if isinstance(what, Network):
+            return what
+        files = [what] if isinstance(what, (str, PathLike)) else list(what)
+        return subject.read([Path(file) for file in files], lambda: _runner(runner))
+
     return estimate_targets(
-        lambda: network,
+        read,
         names,
         backend=backend,
         options=options,
         clock_mhz=clock_mhz,
         runtime=runtime,
         settings=settings,
+        calibration=Path(calibration) if calibration is not None else None,
     )
 
 

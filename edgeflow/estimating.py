@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from edgeflow import corrections, parts, targets, whatif
+from edgeflow import corrections, described, parts, targets, whatif
 from edgeflow.backends import registry
 from edgeflow.backends.base import Backend
 from edgeflow.errors import InputError, RecipeError, TargetError
@@ -245,6 +245,10 @@ def _entry(asked: Asked, subject: Subject, own: Sequence[corrections.Correction]
 
 
 def _load(name: str) -> Target:
+    if described.is_description(name):
+        target = described.target(name)
+        whatif.refuse_contradictions(target)
+        return target
     try:
         target = targets.load(name)
     except TargetError as error:
@@ -252,8 +256,9 @@ def _load(name: str) -> Target:
             raise
         raise TargetError(
             error.message,
-            remedy=f"{error.remedy}; a board of your own is a file: --target my-board.yaml "
-            "(docs/targets.md), or a like one with other figures: --set ram=65536",
+            remedy=f"{error.remedy}; a board of your own is a file (--target my-board.yaml), or is "
+            "described in place: --target '{like: pynq-z2, name: mine, clock_mhz: 150}' "
+            "(docs/estimates.md)",
         ) from None
     whatif.refuse_contradictions(target)
     return target

@@ -265,6 +265,16 @@ def _load_file(path: Path) -> Target:
     return _build(_check(data, lines), path)
 
 
+def from_data(data: Any, where: str) -> Target:
+    """A target from plain data of a target file's form.
+
+    Raises:
+        TargetError: the data are wrong; every fault is listed.
+    """
+    path = Path(where)
+    return _build(_check(data, yamlfile.Lines(path, None)), path)
+
+
 def _check(data: Any, lines: yamlfile.Lines) -> TargetFile:
     """Check a file's data: the schema first, then what refers to what."""
     from edgeflow.targetfile import TargetFile

@@ -30,7 +30,7 @@ ORDER = (
     ("record", "placing"),
     ("recipe",),
     ("compress", "backends", "deploy", "report"),
-    ("whatif", "corrections"),
+    ("whatif", "corrections", "described"),
     ("estimate", "synthesis"),
     ("verify", "golden_job", "data_job", "artifacts"),
     ("frontends",),

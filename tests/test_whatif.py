@@ -84,7 +84,7 @@ def test_unknown_keys_are_one_error() -> None:
         estimating.estimate_targets(lambda: NETWORK, ["pynq-z2"], runtime="tflmm")
     with pytest.raises(EdgeflowError, match="did you mean 'latency'"):
         estimating.estimate_targets(lambda: NETWORK, ["pynq-z2"], settings={"strategy": "latncy"})
-    with pytest.raises(EdgeflowError, match="my-board.yaml"):
+    with pytest.raises(EdgeflowError, match=r"my-board\.yaml.*like: pynq-z2"):
         estimating.estimate_targets(lambda: NETWORK, ["pinq-z2"])
 
 
@@ -110,3 +110,52 @@ def test_every_setting_that_an_estimator_reads_can_be_given() -> None:
     read = {name for path in files for name in pattern.findall(path.read_text())}
     shipped = {key for one in targets.load_all().values() for key in one.settings}
     assert read - shipped - set(whatif.SETTINGS) - {whatif.RATED} == set()
+
+
+def test_a_target_described_in_place() -> None:
+    mine = "{like: nucleo-u575zi-q, name: mine, clock_mhz: 80, memory: {ram: 1000, flash: null}}"
+    plain = (
+        "{kind: fpga, name: own, chip: xc7a35tcpg236-1, clock_mhz: 100, "
+        "resources: {lut: 20800, ff: 41600, dsp: 90, bram_18k: 100}}"
+    )
+    found = estimating.ask([mine, plain], estimating.Question())
+    ram = found[0].target.figure("memory", "ram")
+    assert ram is not None
+    assert ram.value == 1000
+    assert found[0].target.figure("memory", "flash") is None
+    assert (found[0].target.name, found[0].target.clock_mhz) == ("mine", 80)
+    assert (found[1].target.architecture, found[1].backend.name) == ("artix-7", "hls4ml")
+    entries = estimating.estimate_targets(lambda: NETWORK, [mine, plain])
+    assert entries["own"]["estimates"]["lut"]["value"] > 0
+    assert entries["mine"]["estimates"]["latency"]["value"] > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{a", "description"),
+        ("{kind: fpgaa, name: x}", "did you mean 'fpga'"),
+        ("{kind: fpga, chip: abc}", "abc"),
+        ("{like: pinq-z2}", "did you mean 'pynq-z2'"),
+        ("{kind: mcu, clok_mhz: 3}", "did you mean 'clock_mhz'"),
+        ("{kind: mcu, clock_mhz: -3}", "clock_mhz"),
+        ("{kind: mcu, power: {board_idle: 3, board_active: 1}}", "contradict"),
+    ],
+)
+def test_a_description_that_cannot_be(text: str, words: str) -> None:
+    with pytest.raises(TargetError, match=words):
+        estimating.ask([text], estimating.Question())
+
+
+def test_an_explorer_says_what_an_estimate_says() -> None:
+    settings = {"reuse_factor": 16, "strategy": "resource", "precision": "ap_fixed<8,3>"}
+    explorer = estimating.Explorer(NETWORK, "pynq-z2", calibration=Path("none"))
+    first = {name: figure.to_json() for name, figure in explorer.at(settings).items()}
+    explorer.at({"reuse_factor": 4})
+    again = {name: figure.to_json() for name, figure in explorer.at(settings).items()}
+    whole = estimating.estimate_targets(
+        lambda: NETWORK, ["pynq-z2"], settings=settings, calibration=Path("none")
+    )
+    assert first == again == whole["pynq-z2"]["estimates"]
+    with pytest.raises(InputError, match="reuse_factor"):
+        explorer.at({"reusefactor": 4})
