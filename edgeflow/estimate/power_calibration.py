@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from edgeflow.estimate import conformal, operations, power
+from edgeflow.estimate import conformal, operations, power, power_fpga_calibration
 from edgeflow.targets import Target
 
 FORMAT: Final = "edgeflow.coefficients/1"
+ENERGY: Final = "mlperf_tiny_energy.csv"
+VIVADO: Final = "vivado_power_reports.csv"
 
 BOARDS: Final = {
     "NUCLEO-L4R5ZI": "nucleo-l4r5zi",
@@ -76,7 +78,7 @@ class Row:
 def rows(data: Path) -> list[Row]:
     """The measured powers of microcontrollers and NPUs."""
     found = []
-    for item in table(data, "mlperf_tiny_energy.csv"):
+    for item in table(data, ENERGY):
         board = item["board"].upper()
         if board not in BOARDS:
             continue
@@ -168,7 +170,6 @@ def calibrate(data: Path, boards: dict[str, Target]) -> dict[str, Any]:
     measured = rows(data)
     factors = activities(measured, boards)
     known, fresh = seen(measured), unseen(measured, boards)
-    fpga = fpga_rows(data)
     accuracy = [
         _accuracy(
             known, [row.submission for row, _ in known], measured,
@@ -182,15 +183,7 @@ def calibrate(data: Path, boards: dict[str, Target]) -> dict[str, Any]:
             "MLPerf Tiny energy runs; each board from its data sheet and the other boards",
             "30 % with the latency's error, 95 % within 2x",
         ),
-        conformal.accuracy(
-            [watts for _, watts, _ in fpga],
-            [guess for _, _, guess in fpga],
-            [name for name, _, _ in fpga],
-            quantity="power of an FPGA board (W)",
-            designs="MLPerf Tiny, three designs on two boards; each from the others of its board, "
-            "or from the other board",
-            goal="15 %, 100 % within 2x",
-        ),
+        *power_fpga_calibration.accuracy(table(data, ENERGY), table(data, VIVADO)),
     ]  # fmt: skip
     return {
         "format": FORMAT,
@@ -203,7 +196,7 @@ def calibrate(data: Path, boards: dict[str, Target]) -> dict[str, Any]:
         "fabric": {
             "unit": "J per cycle",
             "family": "28 nm",
-            "parts": fabric(data),
+            "parts": power_fpga_calibration.fabric(table(data, VIVADO)),
             "source": (
                 "Vivado routed power estimates of two hls4ml designs on xc7z020 at 100 MHz "
                 "(nicologhielmetti/hls4ml-pynq, Thifjj/Iris_hls4ml_pynqZ2)"
@@ -217,27 +210,6 @@ def calibrate(data: Path, boards: dict[str, Target]) -> dict[str, Any]:
         "accuracy": accuracy,
         "limits": LIMITS,
     }
-
-
-def fpga_rows(data: Path) -> list[tuple[str, float, float]]:
-    """Submission, power (W) of the board, and what the others say: those of the same board where
-    there are some.
-    """
-    found = [
-        (
-            f"{item['board']} {item['benchmark']}",
-            item["board"],
-            float(item["energy_mode_avg_power_mW"]) * 1e-3,
-        )
-        for item in table(data, "mlperf_tiny_energy.csv")
-        if item["target_class"] == "fpga"
-    ]
-    guesses = []
-    for name, board, watts in found:
-        others = [other for other in found if other[0] != name]
-        same = [w for _, b, w in others if b == board]
-        guesses.append((name, watts, mean(same or [w for _, _, w in others])))
-    return guesses
 
 
 def _accuracy(
@@ -303,32 +275,6 @@ def architectures(measured: Sequence[Row], boards: dict[str, Target]) -> dict[st
             "boards": target.name,
         }
     return found
-
-
-def fabric(data: Path) -> dict[str, dict[str, float]]:
-    """Energy per cycle (J) of one LUT, flip-flop, DSP and 18 Kbit BRAM in routed designs.
-
-    From Vivado's own power estimates at its default toggle rates. Logic and signals are put on the
-    LUTs, clocks on the flip-flops. The band is twice the spread of the designs.
-    """
-    parts: dict[str, list[float]] = {"lut": [], "ff": [], "dsp": [], "bram_18k": []}
-    for item in table(data, "vivado_power_reports.csv"):
-        clock = 1e8  # both designs run at 10 ns, as the column 'clocks' says
-        assert "|10.0|" in item["clocks"]
-        logic = float(item["P_Slice_Logic"]) + float(item["P_Signals"])
-        parts["lut"].append(logic / float(item["impl_LUT"]) / clock)
-        parts["ff"].append(float(item["P_Clocks"]) / float(item["impl_FF"]) / clock)
-        parts["dsp"].append(float(item["P_DSPs"]) / float(item["impl_DSP"]) / clock)
-        brams = 2 * float(item["impl_BRAM36"])
-        parts["bram_18k"].append(float(item["P_Block_RAM"]) / brams / clock)
-    return {
-        name: {
-            "value": rounded(math.exp(sum(map(math.log, values)) / len(values))),
-            "low": rounded(min(values) / 2),
-            "high": rounded(max(values) * 2),
-        }
-        for name, values in parts.items()
-    }
 
 
 def table(data: Path, name: str) -> list[dict[str, str]]:

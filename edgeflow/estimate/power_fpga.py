@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from itertools import pairwise
+from typing import Any, Final
 
 from edgeflow.estimate.figures import Band, band, energies, figure_band, figure_estimate, times
 from edgeflow.estimate.power import coefficients
@@ -26,7 +27,7 @@ NODE: Final = {
 """Energy per cycle against the 28 nm parts that were measured: value, low, high. For 16 nm it is an
 assumption: less than at 28 nm, and not under a fifth."""
 
-MEASURED_DYNAMIC: Final = 0.6
+MEASURED_DYNAMIC: Final = 0.5
 """Watts of switching, by the coefficients, of the designs whose boards were measured: about
 40,000 LUTs, 50,000 flip-flops and 200 DSP blocks at 100 MHz (AD08; arXiv 2206.11791, table 5)."""
 
@@ -93,6 +94,24 @@ def fpga_power(
     return found
 
 
+def per_cycle(part: Mapping[str, Any], count: float) -> float:
+    """Energy (J) per cycle of one LUT, flip-flop, DSP or RAM in a design that has so many.
+
+    Larger designs switch less per element (deep pipelines wait, and the tool's default toggle rate
+    thins out behind many levels). Between the smallest and the largest design that was reported it
+    goes with the logarithm of the count; beyond them it stays. Without such points it is one value.
+    """
+    if "by_count" not in part:
+        return float(part["value"])
+    points: list[tuple[float, float]] = [(n, energy) for n, energy in part["by_count"]]
+    count = min(max(count, points[0][0]), points[-1][0])
+    for (n, low), (m, high) in pairwise(points):
+        if n <= count <= m and m > n:
+            share = math.log(count / n) / math.log(m / n)
+            return math.exp((1 - share) * math.log(low) + share * math.log(high))
+    return points[0][1]
+
+
 def _board_power(target: Target, fabric: Estimate, resources: Mapping[str, Estimate]) -> Estimate:
     """The board's measured power, corrected for what this design switches."""
     board = figure_estimate(target, "board_active")
@@ -154,8 +173,10 @@ def _fabric_power(
             return unknown("W", f"neither the design's nor the device's {name} is known")
         if resources.get(name) is None or resources[name].value is None:
             bounded.append(name)
-        for index, key in enumerate(("value", "low", "high")):
-            total[index] += count[index] * energy[key] * node[index] * clock * 1e6
+        known = name not in bounded
+        each = per_cycle(energy, count[0]) if known else energy["value"]
+        for index, joules in enumerate((each, energy["low"], energy["high"])):
+            total[index] += count[index] * joules * node[index] * clock * 1e6
     words = f"{table['source']}; {clock:g} MHz; static: {static_words}"
     if switching is not None and counted:
         words += f"; nets: {switching.source}"
