@@ -34,8 +34,9 @@ BY_COUNT: Final = ("lut", "ff")
 def fabric(reports: Table) -> dict[str, dict[str, Any]]:
     """Energy per cycle (J) of one LUT, flip-flop, DSP and 18 Kbit BRAM in routed designs.
 
-    From Vivado's own power estimates at its default toggle rates: by the designs' counts
-    (``by_count``, of logic and registers), their geometric mean (``value``), and a band of twice their spread.
+    From Vivado's own power estimates at its default toggle rates: ``by_count``, of logic and
+    registers in designs of different size; ``value``, the geometric mean; and a band of twice
+    their spread.
     """
     found: dict[str, dict[str, Any]] = {}
     for name in COLUMNS:
