@@ -152,8 +152,8 @@ def judged(
 ) -> list[dict[str, Any]]:
     """Rows of docs/accuracy.md: latency and interval of a set of designs."""
 
-    def guesses(name: str) -> dict[str, list[float | None]]:
-        known = {
+    def guesses(name: str) -> dict[str, Sequence[float | None]]:
+        known: dict[str, Sequence[float | None]] = {
             way: [told.get(item.design.name, {}).get(name) for item in found]
             for way, told in others.items()
         }

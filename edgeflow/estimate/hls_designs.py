@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from edgeflow.estimate import hls_latency, hls_schedule
+from edgeflow.estimate import hls_digits, hls_latency, hls_schedule
+from edgeflow.estimate.hls_digits import Digits
 from edgeflow.network import Layer, Network, Weight
 
 DENSE_FOLDS: Final = 6
@@ -37,6 +38,7 @@ class Design:
     latency: float
     interval: float
     compiler: str = "vitis"
+    digits: Mapping[str, Digits] = field(default_factory=dict)
 
     @property
     def regime(self) -> str:
@@ -54,6 +56,7 @@ class Design:
             architecture=self.architecture,
             compiler=self.compiler,
             constants=constants,
+            digits=self.digits,
         )
 
 
@@ -119,7 +122,7 @@ def projects(data: Path) -> list[Design]:
             Design(
                 row["id"], repo, chain.network(), io, chain.strategy, chain.reuse,
                 1e3 / float(row["target_clk_ns"]), _architecture(row["part"]),
-                float(row["latency_max"]), float(row["ii_max"]),
+                float(row["latency_max"]), float(row["ii_max"]), _compiler(row["tool_version"]),
             )
         )  # fmt: skip
     return found
@@ -144,7 +147,7 @@ def _tutorial_cnn(row: Mapping[str, str]) -> Design:
     return Design(
         row["id"], "fastmachinelearning", chain.network(), "stream",
         chain.strategy, {}, 200.0, _architecture(row["part"]),
-        float(row["latency_max"]), float(row["ii_max"]),
+        float(row["latency_max"]), float(row["ii_max"]), _compiler(row["tool_version"]),
     )  # fmt: skip
 
 
@@ -270,7 +273,11 @@ def baselines(data: Path) -> list[Design]:
 
 
 def dense_layers(data: Path) -> list[Design]:
-    """Single dense layers on xcu250 (wa-hls4ml); failed runs are left out."""
+    """Single dense layers on xcu250 (wa-hls4ml), their weights known; failed runs are left out."""
+    import numpy as np
+
+    with np.load(data / "ground_truth" / "wa_hls4ml_dense_kernels.npz", allow_pickle=False) as file:
+        known = {name: hls_digits.counted(file[name].tolist()) for name in file.files}
     rows = [
         row for row in _table(data, "wa_hls4ml_dense.csv") if row["hls_synth_success"] == "True"
     ]
@@ -289,6 +296,7 @@ def dense_layers(data: Path) -> list[Design]:
                 row["strategy"], {name: int(float(row["rf"]))},
                 1e3 / float(row["TargetClockPeriod_hls"]), "virtex-ultrascale+",
                 float(row["WorstLatency_hls"]), float(row["IntervalMax_hls"]),
+                digits={name: known[row["model_name"]]},
             )
         )  # fmt: skip
     return found
@@ -297,6 +305,11 @@ def dense_layers(data: Path) -> list[Design]:
 def _table(data: Path, name: str) -> list[dict[str, str]]:
     with (data / "ground_truth" / name).open(newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def _compiler(version: str) -> str:
+    """Vitis HLS followed Vivado HLS 2020.1."""
+    return "vitis" if float(version[:4]) > 2020 else "vivado"
 
 
 def _architecture(part: str) -> str:

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Final
+
+from edgeflow.errors import ModelError
+from edgeflow.network import Layer
 
 LARGEST: Final = 11
 """Bits beside the sign of the widest weights whose distribution is gone through value by value."""
 
-SPREAD: Final = 0.25
-"""Standard deviation of weights that are not known, of the largest value: an assumption."""
+WIDEST_SPREAD: Final = 0.3
+"""Standard deviation, of the largest value, of the weights of few inputs; with n inputs it is
+1 / sqrt(n) where that is less, as layers are initialised (LeCun); trained ones: an assumption."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +89,57 @@ def of_array(values: Any, fraction_bits: int) -> Digits:
     return counted(scaled.reshape(-1, scaled.shape[-1]).tolist())
 
 
+def of_layer(layer: Layer, bits: float, integer: float = 0.0) -> Digits:
+    """A layer's digits: those that the Network holds, else what its bits and zeros let expect.
+
+    The Network may hold them as ``attributes["digits"]``, an object of `Digits`' counts.
+
+    Args:
+        layer: with a kernel.
+        bits: of a weight, sign included.
+        integer: of them, before the point, sign included: zeros in front of trained weights.
+
+    Raises:
+        ModelError: digits that are no counts.
+    """
+    kernel = layer.weights["kernel"]
+    given = layer.attributes.get("digits")
+    if given is not None:
+        return _given(layer.name, given)
+    n_out = kernel.shape[-1]
+    effective = max(2.0, min(bits, bits - max(0.0, integer - 1)))
+    if kernel.quantizer is not None and kernel.bits < kernel.quantizer.bits:
+        effective = min(effective, kernel.bits)  # the type is the widest's, the bits the mean
+    return expected(max(1, kernel.size // max(1, n_out)), n_out, effective, kernel.nonzero)
+
+
+def _given(name: str, record: Any) -> Digits:
+    names = [field.name for field in fields(Digits) if field.name != "known"]
+    try:
+        counts = [float(record[key]) for key in names]
+    except (KeyError, TypeError, ValueError):
+        counts = [-1.0]
+    if min(counts) < 0 or not all(map(math.isfinite, counts)):
+        raise ModelError(
+            f"layer '{name}': expected in its attribute 'digits' counts of {', '.join(names)}; "
+            f"found {record!r}",
+            remedy="leave it out: it is then expected from the weights' bits",
+        )
+    return Digits(*counts)
+
+
 @lru_cache(maxsize=4096)
 def expected(n_in: int, n_out: int, bits: float, nonzero: int | None) -> Digits:
     """What a matrix of weights of so many bits (sign included) holds, when values are not known.
 
-    Weights are taken to be normal, of a standard deviation of `SPREAD` of the largest value; the
-    zeros beyond those that come by rounding are pruned ones, anywhere in the matrix.
+    Weights are taken to be normal (see `WIDEST_SPREAD`); the zeros beyond those that come by
+    rounding are pruned ones, anywhere in the matrix.
     """
     size = n_in * n_out
     most = max(1, int(2 ** (min(bits, LARGEST + 1) - 1)))
+    spread = min(WIDEST_SPREAD, 1 / math.sqrt(max(1, n_in)))
     chances = {
-        value: math.exp(-0.5 * (value / (SPREAD * most)) ** 2) for value in range(1, most)
+        value: math.exp(-0.5 * (value / (spread * most)) ** 2) for value in range(1, most)
     } or {1: 1.0}
     total = 2 * sum(chances.values())
     used = size * total / (total + 1) if nonzero is None else float(nonzero)

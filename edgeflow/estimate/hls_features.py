@@ -54,7 +54,7 @@ class Widths:
     accumulator: float = 16
     output: float = 16
     integer: float = 0
-    """Bits of the weights before the point, which trained weights seldom use."""
+    """Bits of the weights before the point, sign included, which trained weights seldom use."""
     binding: str = ""
     """``dsp`` or ``logic``: where the sources say what multiplications are made of."""
 
@@ -93,6 +93,11 @@ def blocks(
     clock and in its family.
     """
     found = []
+    # Layers that reuse run side by side, with a register for every value between them.
+    dataflow = any(
+        reuse > 1 and hls_schedule.strategy_of(strategy, name) == "resource"
+        for name, reuse in reuse_factors.items()
+    )
     for layer in network:
         wide = widths.get(layer.name, Widths())
         block: Block | None = None
@@ -104,6 +109,7 @@ def blocks(
                 wide,
                 digits.get(layer.name),
                 stages_per_ns,
+                layer.name in network.outputs,
             )
         elif layer.kind not in hls_schedule.FREE or layer.kind == "pad":
             block = _plain(layer, wide, io, compiler)
@@ -111,6 +117,8 @@ def blocks(
             continue
         if io == "stream":
             _stream(layer, block, wide, compiler)
+        elif dataflow and layer.name not in network.outputs:
+            block.ff["channel"] = layer.output_size * wide.output
         found.append(block)
     return found
 
@@ -130,23 +138,23 @@ def ram_blocks(width: float, depth: float) -> int:
 
 
 def _matrix(
-    layer: Layer, strategy: str, reuse: int, wide: Widths, digits: Digits | None, speed: float
-) -> Block:
+    layer: Layer, strategy: str, reuse: int, wide: Widths, digits: Digits | None, speed: float,
+    last: bool,
+) -> Block:  # fmt: skip
     kernel = layer.weights["kernel"]
     n_out = kernel.shape[-1]
     n_in = max(1, kernel.size // max(1, n_out))
     if layer.kind.startswith("depthwise"):
         strategy, reuse = "latency", 1
+    ends = last and (reuse == 1 or strategy == "resource")  # its outputs are registers
     if digits is None:
-        # Zeros in front of a wide type's weights are not digits.
-        effective = max(2.0, min(wide.weight, wide.weight - max(0.0, wide.integer - 1)))
-        digits = hls_digits.expected(n_in, n_out, effective, kernel.nonzero)
+        digits = hls_digits.of_layer(layer, wide.weight, wide.integer)
     own = math.log2(1 + max(1.0, digits.nonzero / max(1, n_out)))
     depth = (2.2 + 1.6 * own) * speed
     if strategy == "resource" and reuse > 1:
         block = _reused(layer.name, n_in, n_out, reuse, wide, depth)
     else:
-        block = _unrolled(layer.name, n_in, n_out, strategy, reuse, wide, digits, depth)
+        block = _unrolled(layer.name, n_in, n_out, strategy, reuse, wide, digits, depth, ends)
     if layer.kind in hls_schedule.RECURRENT:
         states = n_out // (3 if layer.kind == "gru" else 4)
         # The second product, of the state, and the gates.
@@ -155,21 +163,30 @@ def _matrix(
             if block.regime == "reused"
             else _unrolled(
                 layer.name, states, n_out, strategy, reuse, wide,
-                hls_digits.expected(states, n_out, wide.weight, None), depth,
+                hls_digits.expected(states, n_out, wide.weight, None), depth, ends,
             )
         )  # fmt: skip
         for mine, other in ((block.lut, more.lut), (block.ff, more.ff)):
             for key, value in other.items():
                 mine[key] = mine.get(key, 0) + value
-        block.lut["table"] = block.ff["table"] = n_out * 18
+        block.lut["gate"] = block.ff["gate"] = n_out * 18
         block.dsp += more.dsp + states
         block.bram_18k += more.bram_18k + math.ceil(n_out / 2)
     return block
 
 
+def tree_registers(levels: float, cycles: float) -> float:
+    """Values that cross a clock edge in an adder tree, beyond the first edge, per value added.
+
+    Of the values that enter a tree of so many levels 2^-k are left after k; the tree takes its time
+    evenly, and what crosses an edge is a register.
+    """
+    return sum(2.0 ** (-levels * edge / cycles) for edge in range(2, math.floor(cycles) + 1))
+
+
 def _unrolled(
     name: str, n_in: int, n_out: int, strategy: str, reuse: int,
-    wide: Widths, digits: Digits, depth: float,
+    wide: Widths, digits: Digits, depth: float, ends: bool,
 ) -> Block:  # fmt: skip
     a, i = wide.accumulator, wide.input
     adds = max(0.0, digits.nonzero - digits.columns) * a
@@ -180,25 +197,31 @@ def _unrolled(
         "pair_uses": digits.pair_uses * a / 16,
         "hard_uses": digits.hard_uses * a / 16,
     }
-    narrow = wide.narrow
-    if narrow:
-        lut["soft_products"] = digits.hard * (i + wide.weight / 2)
-    hard = 0.0 if narrow else digits.hard * dsp_blocks(i, wide.weight)
-    regime, shared = "unrolled_resource" if strategy == "resource" else "unrolled", 1.0
-    limit = math.ceil(n_in * n_out / reuse) - (n_in * n_out - digits.nonzero) / reuse
+    limit = hls_schedule.multiplier_limit(n_in, n_out, reuse, digits.nonzero)
+    hard = digits.hard
+    regime, held = "unrolled_resource" if strategy == "resource" else "unrolled", hard
     if reuse > 1 and hard > limit:
-        # The tool shares DSP blocks alone: products that are logic stay as they are.
-        regime, shared = "shared", 1 - max(1.0, limit) / hard
-        hard = min(hard, max(1.0, limit, min(limit + 1, 3.0)))
-    ff = {
-        "inputs": n_in * i,
-        "outputs": n_out * a,
-        "pairs": digits.pairs * i,
-        "hard": (0.0 if narrow else digits.hard) * i * shared,
-        "nonzero": digits.nonzero * a / 16,
-        "deep": adds * max(0.0, depth - SHALLOW),
-    }
-    return Block(name, regime, lut, ff, float(round(hard)))
+        # The tool shares multipliers alone: products that are shifts stay as they are.
+        hard, held = limit, hard - limit
+        regime = "shared" if hard < digits.hard / 2 else regime
+    if wide.narrow:
+        lut["soft_products"] = hard * i * wide.weight
+    if depth <= 1:
+        ff = {"wires": n_in * i}  # one cycle, nothing is kept
+    else:
+        levels = math.log2(1 + max(1.0, digits.nonzero / max(1, n_out)))
+        deep = digits.nonzero * a * tree_registers(levels, depth)
+        ff = {
+            "inputs": n_in * i,
+            "outputs": n_out * a * ends,
+            "pairs": digits.pairs * i,
+            "hard": (0.0 if wide.narrow else held) * i,
+            "nonzero": digits.nonzero * a / 16,
+            "first": digits.nonzero * a * 2.0 ** (-levels / depth),
+            "deep" if reuse == 1 else "deep_shared": deep,
+        }
+    dsp = 0.0 if wide.narrow else hard * dsp_blocks(i, wide.weight)
+    return Block(name, regime, lut, ff, float(round(dsp)))
 
 
 def _reused(name: str, n_in: int, n_out: int, reuse: int, wide: Widths, depth: float) -> Block:
@@ -211,7 +234,7 @@ def _reused(name: str, n_in: int, n_out: int, reuse: int, wide: Widths, depth: f
         "inputs": n_in * i,
         "outputs": n_out * a,
         "products": products * a,
-        "soft_products": 0.0 if in_dsp else products * i * w,
+        "soft_shared": 0.0 if in_dsp else products * i * w,
     }
     if per_input > 2:
         steps = max(1, math.ceil(math.log2(n_out)))
@@ -223,7 +246,7 @@ def _reused(name: str, n_in: int, n_out: int, reuse: int, wide: Widths, depth: f
         "products": float(products),
         "dsp_products": products * (1.0 if in_dsp else 0.0),
         "weights": products * w * (1.0 if in_dsp else 0.0),
-        "deep": (products + n_out) * a * max(0.0, depth - SHALLOW),
+        "deep_reused": (products + n_out) * a * max(0.0, depth - SHALLOW),
     }
     ram = float(ram_blocks(products * w, reuse))
     if per_input > 2 and reuse * math.ceil(math.log2(per_input)) >= 1024:
@@ -249,10 +272,12 @@ def _plain(layer: Layer, wide: Widths, io: str, compiler: str) -> Block | None:
         block.lut = {"softmax": 1.0, "softmax_class": float(channels)}
         block.ff = {"softmax": 1.0, "softmax_class": float(channels)}
         block.dsp = 0.0 if wide.binding == "logic" else float(channels)
-        block.bram_18k = channels + 1 if compiler == "vitis" else math.ceil(channels / 2) + 1
+        # Exponentials, a table of 18 Kbit for each class; Vivado HLS reads one by two ports.
+        block.bram_18k = channels if compiler == "vitis" else math.ceil(channels / 2) + 1
     elif kind in hls_schedule.TABLES:
-        block.lut = {"table": count * 18.0}
-        block.ff = {"outputs": count * b}
+        # The exponential functions' tables are read for negative values alone.
+        block.lut = {"table": count * b * (1.0 if kind in ("sigmoid", "tanh") else 0.4)}
+        block.ff = {"table": count * b}
         block.bram_18k = math.ceil(count / 2)
     elif "pool" in kind:
         size: Any = layer.attributes.get("pool_size", 2)
@@ -261,14 +286,20 @@ def _plain(layer: Layer, wide: Widths, io: str, compiler: str) -> Block | None:
             if isinstance(size, (list, tuple))
             else int(size) ** (2 if kind.endswith("2d") else 1)
         )
-        block.lut = {("compare" if "max" in kind else "sum"): count * b * max(1, window - 1)}
-        block.ff = {"outputs": count * b * window}
+        block.lut = {("max" if "max" in kind else "sum"): count * b * max(1, window - 1)}
+        # In parallel a pooling layer holds its input; in a stream, its window.
+        inputs = math.prod(dim or 1 for dim in layer.input_shapes[0]) if layer.input_shapes else 0
+        block.ff = {"window": b * count * window} if io == "stream" else {"pool": b * inputs}
+        if compiler == "vivado" and hls_schedule.divides(layer):
+            block.lut["divider"] = block.ff["divider"] = count * b
     elif kind in hls_schedule.SCALES:
-        block.dsp = float(count * dsp_blocks(wide.input, wide.weight))
-        block.ff = {"outputs": count * b}
+        # Constants, one for each element: those of few digits are shifts.
+        hard = count * hls_digits.expected(1, 1, max(2.0, wide.weight), None).hard
+        block.dsp = 0.0 if wide.narrow else round(hard) * dsp_blocks(wide.input, wide.weight)
+        block.lut = {"soft_products": hard * wide.input * wide.weight} if wide.narrow else {}
+        block.ff = {"scale": count * b}
     elif kind in hls_schedule.SIMPLE or kind in ("relu", "leaky_relu"):
-        block.lut = {"compare": count * b}
-        block.ff = {"outputs": count * b}
+        block.lut = {"compare": count * b * (0.1 if kind == "leaky_relu" else 1.0)}
     else:
         return None
     return block
@@ -285,9 +316,10 @@ def _stream(layer: Layer, block: Block, wide: Widths, compiler: str) -> None:
             if compiler == "vitis"
             else channels * ram_blocks(b, words)
         )
-    block.lut["fifo"] = 1.0
-    block.ff["fifo"] = 1.0
-    block.ff["word"] = channels * b
+    # Vivado HLS makes a FIFO for each channel, Vitis HLS one for all.
+    block.lut[f"fifo_{compiler}"] = channels
+    block.ff[f"fifo_{compiler}"] = channels * (b if compiler == "vitis" else 1.0)
+    block.lut["stage"] = block.ff["stage"] = 1.0
     if "conv" in layer.kind and layer.input_shapes:
         shape = [dim or 1 for dim in layer.input_shapes[0]]
         window = list(layer.weights["kernel"].shape[:-2])

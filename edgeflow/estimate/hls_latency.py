@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from edgeflow.estimate import hls_schedule
+from edgeflow.estimate.hls_digits import Digits
 from edgeflow.estimate.hls_schedule import COUNTED, known, schedule, strategy_of
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
@@ -45,6 +47,7 @@ def estimate(
     clock_mhz: float | None,
     architecture: str = "",
     compiler: str = "vitis",
+    digits: Mapping[str, Digits] | None = None,
 ) -> dict[str, Estimate]:
     """Cycles and seconds of one inference, and the cycles between two.
 
@@ -57,6 +60,7 @@ def estimate(
             assumed.
         architecture: the target's, for the speed of its logic; unknown: UltraScale+.
         compiler: ``vitis`` or ``vivado``.
+        digits: of the weights' values, by layer name; expected from their bits where missing.
 
     Returns:
         ``latency_cycles``, ``ii`` (cycles) and ``latency`` (s); with their reason where the
@@ -84,6 +88,7 @@ def estimate(
             architecture=architecture,
             compiler=compiler,
             constants=table["constants"],
+            digits=digits,
         )
 
     cycles, interval = cycles_of(reuse_factors)
@@ -121,6 +126,15 @@ def estimate(
             "model",
             f"at {clock_mhz:g} MHz, if synthesis reaches it; {source}",
         ),
+    }
+
+
+def by_layer(network: Network, **design: Any) -> dict[str, dict[str, float]]:
+    """Each layer's ``latency_cycles`` and ``ii``, without bands; arguments as `estimate` has."""
+    constants = coefficients()["constants"]
+    return {
+        stage.name: {"latency_cycles": stage.latency, "ii": stage.interval}
+        for stage in hls_schedule.stages(network, constants=constants, **design)
     }
 
 

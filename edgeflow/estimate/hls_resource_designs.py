@@ -14,16 +14,12 @@ from edgeflow.estimate import hls_designs, hls_digits, hls_resources
 from edgeflow.estimate.hls_designs import Design
 from edgeflow.estimate.hls_features import Block, Widths, blocks
 from edgeflow.estimate.hls_resources import speed
+from edgeflow.frontends import hls_types
 
 COLUMNS = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram_18k": "BRAM_18K"}
 
-SEVEN_SERIES_SLOWER = 3.0
+SEVEN_SERIES_SLOWER = 2.5
 """As in the latency's constants (``hls_latency.json``)."""
-
-
-MIXED = 0.4
-"""Share of a type's bits that HGQ's weights do not have on average: the type in the firmware is
-that of the widest (their Network would give the mean, so the estimator has no need of it)."""
 
 
 @dataclass(frozen=True)
@@ -41,27 +37,47 @@ def samples(data: Path) -> list[Sample]:
     return [*dense(data), *projects(data), *tests(data)]
 
 
-def dense(data: Path) -> list[Sample]:
-    """wa-hls4ml's layers, with their weights; its types are ap_fixed<16,6> but for the weights."""
-    import numpy as np
+def dense(data: Path, *, known: bool = True) -> list[Sample]:
+    """wa-hls4ml's layers; its types are ap_fixed<16,6> but for the weights.
 
+    With their weights' digits; or, of those that depend on them, as if only their number of zeros
+    were ``known``.
+    """
     rows = [r for r in _table(data, "wa_hls4ml_dense.csv") if r["hls_synth_success"] == "True"]
     found = []
-    with np.load(data / "ground_truth" / "wa_hls4ml_dense_kernels.npz", allow_pickle=False) as file:
-        known = {name: hls_digits.counted(file[name].tolist()) for name in file.files}
     for row, design in zip(rows, hls_designs.dense_layers(data), strict=True):
         truth = {name: float(row[f"{column}_hls"]) for name, column in COLUMNS.items()}
         wide = {"l1": Widths(16, float(row["prec"]), 16, 16)}
-        sample = _sample(design, wide, {"l1": known[row["model_name"]]}, truth, "dense")
+        digits = design.digits if known else {}
+        told = design if known else _counted(design)
+        sample = _sample(told, wide, digits, truth, "dense")
+        if not known and sample.blocks[0].regime == "reused":
+            continue
         shape = f"dense {row['d_in']} x {row['d_out']}"  # left out whole, with all its bits
         found.append(
             replace(
                 sample,
                 design=replace(design, group=shape),
-                klass=hls_resources.dense_class(sample.blocks[0]),
+                klass=hls_resources.dense_class(sample.blocks[0], known),
             )
         )
     return found
+
+
+def _counted(design: Design) -> Design:
+    """A dense layer whose Network says how many weights are not 0, and no more."""
+    (digits,) = design.digits.values()
+    layers = [
+        replace(
+            layer,
+            weights={
+                name: replace(weight, nonzero=int(digits.nonzero))
+                for name, weight in layer.weights.items()
+            },
+        )
+        for layer in design.network
+    ]
+    return replace(design, network=design.network.with_layers(tuple(layers)))
 
 
 def projects(data: Path) -> list[Sample]:
@@ -75,6 +91,7 @@ def projects(data: Path) -> list[Sample]:
             wide = _widths(design, json.loads(path.read_text()))
         else:
             wide = {layer.name: Widths(6, 6, 16, 6) for layer in design.network}
+            wide["l1"] = Widths(16, 6, 16, 16)  # the image has the default type
         row = rows[design.name]
         # Some authors bound the multiplications of their sources to DSPs, or to logic.
         bound = re.search(r"_(DSP|LUT)_reuse", design.name)
@@ -147,7 +164,7 @@ def _widths(design: Design, config: Mapping[str, Any]) -> dict[str, Widths]:
             numbers = re.findall(r"-?\d+", str(own.get("weight_t", "")))
             integer = float(numbers[1]) if len(numbers) > 1 else 0.0
             if mixed:
-                integer = max(integer, MIXED * weight)
+                integer = max(integer, weight - hls_types.mixed(weight) + 1)
             if layer.kind == "gru":
                 next(matrices, None)
         found[layer.name] = Widths(before, weight, accumulator, after, integer)

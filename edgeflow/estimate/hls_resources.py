@@ -135,15 +135,16 @@ def klass(network: Network, io: str, parts: Sequence[Block], digits: Mapping[str
     built), or a project, ``parallel`` or ``stream``."""
     work = [layer for layer in network if layer.kind not in hls_schedule.FREE]
     if io == "parallel" and [layer.kind for layer in work] == ["dense"]:
-        group = dense_class(parts[0])
-        if group == "dense_reused" or work[0].name in digits:
-            return group
+        known = work[0].name in digits or "digits" in work[0].attributes
+        return dense_class(parts[0], known)
     return io
 
 
-def dense_class(block: Block) -> str:
-    """The band of a single dense layer."""
-    return "dense_reused" if block.regime == "reused" else "dense_unrolled"
+def dense_class(block: Block, known: bool) -> str:
+    """The band of a single dense layer, whose weights are ``known``."""
+    if block.regime == "reused":
+        return "dense_reused"
+    return "dense_unrolled" if known else "dense_expected"
 
 
 def _banded(name: str, value: float, group: str, network: Network) -> Estimate:

@@ -14,10 +14,12 @@ as `constants` from `edgeflow.estimate.hls_latency`. Standard library alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from edgeflow.estimate import hls_digits
+from edgeflow.estimate.hls_digits import Digits
 from edgeflow.network import Layer, Network
 
 SEVEN_SERIES: Final = frozenset({"artix-7", "zynq-7000", "kintex-7", "virtex-7"})
@@ -71,6 +73,46 @@ def known(layer: Layer) -> bool:
     return layer.kind in kinds or "_pool" in layer.kind
 
 
+def stages(
+    network: Network,
+    *,
+    io: str,
+    strategy: str | Mapping[str, str],
+    reuse_factors: Mapping[str, int],
+    clock_mhz: float,
+    architecture: str,
+    compiler: str,
+    constants: Mapping[str, float],
+    digits: Mapping[str, Digits] | None = None,
+) -> list[Stage]:
+    """Each layer's schedule; inputs and constants have none."""
+    slow = constants["seven_series"] if architecture in SEVEN_SERIES else 1.0
+    per_ns = slow * clock_mhz * 1e-3  # cycles that a nanosecond of UltraScale+ logic takes
+    if io not in ("parallel", "stream"):
+        raise ValueError(f"expected io 'parallel' or 'stream', found {io!r}")
+    found = []
+    link = 0.0
+    for layer in network:
+        if layer.kind in ("input", "constant"):
+            continue
+        chosen = strategy_of(strategy, layer.name), reuse_factors.get(layer.name, 1)
+        if io == "stream":
+            found.append(stream_stage(layer, *chosen, per_ns, constants, compiler))
+            continue
+        own = (digits or {}).get(layer.name)
+        found.append(parallel_stage(layer, *chosen, per_ns, constants, own, link))
+        if layer.kind in MATRICES and compiler == "vitis":
+            link = constants["link_cycles"]
+    if compiler == "vivado":
+        found = [
+            replace(stage, latency=stage.latency + DIVIDER_CYCLES, fill=stage.fill + DIVIDER_CYCLES)
+            if divides(network[stage.name])
+            else stage
+            for stage in found
+        ]
+    return found
+
+
 def schedule(
     network: Network,
     *,
@@ -81,33 +123,15 @@ def schedule(
     architecture: str,
     compiler: str,
     constants: Mapping[str, float],
+    digits: Mapping[str, Digits] | None = None,
 ) -> tuple[float, float]:
     """Latency and interval in cycles, without a band (the physics alone)."""
-    slow = constants["seven_series"] if architecture in SEVEN_SERIES else 1.0
-    per_ns = slow * clock_mhz * 1e-3  # cycles that a nanosecond of UltraScale+ logic takes
-    if io not in ("parallel", "stream"):
-        raise ValueError(f"expected io 'parallel' or 'stream', found {io!r}")
-    build: Callable[..., Stage] = parallel_stage if io == "parallel" else stream_stage
-    stages = [
-        build(
-            layer,
-            strategy_of(strategy, layer.name),
-            reuse_factors.get(layer.name, 1),
-            per_ns,
-            constants,
-        )
-        for layer in network
-        if layer.kind not in ("input", "constant")
-    ]
-    if compiler == "vivado":
-        stages = [
-            replace(stage, latency=stage.latency + DIVIDER_CYCLES, fill=stage.fill + DIVIDER_CYCLES)
-            if _divides(network[stage.name])
-            else stage
-            for stage in stages
-        ]
-    by_name = {stage.name: stage for stage in stages}
-    interval = max([1.0, *(stage.interval for stage in stages)])
+    found = stages(
+        network, io=io, strategy=strategy, reuse_factors=reuse_factors, clock_mhz=clock_mhz,
+        architecture=architecture, compiler=compiler, constants=constants, digits=digits,
+    )  # fmt: skip
+    by_name = {stage.name: stage for stage in found}
+    interval = max([1.0, *(stage.interval for stage in found)])
     before: dict[str, float] = {}
     for layer in network:
         start = max([0.0, *(before.get(name, 0.0) for name in layer.inputs)])
@@ -128,10 +152,11 @@ def schedule(
 
 
 def parallel_stage(
-    layer: Layer, strategy: str, reuse: int, per_ns: float, constants: Mapping[str, float]
-) -> Stage:
-    """A layer of an io_parallel design."""
-    depth = depth_ns(layer, constants) * per_ns
+    layer: Layer, strategy: str, reuse: int, per_ns: float, constants: Mapping[str, float],
+    digits: Digits | None = None, link: float = 0.0,
+) -> Stage:  # fmt: skip
+    """A layer of an io_parallel design; ``link`` cycles to hand its input over."""
+    depth = depth_ns(layer, constants) * per_ns + (link if layer.kind in MATRICES else 0.0)
     interval = 1.0
     if layer.kind in RECURRENT:
         steps = layer.input_shapes[0][0] or 1
@@ -143,7 +168,10 @@ def parallel_stage(
             interval = float(reuse)
             depth += constants["reuse_cycles"]
         elif reuse > 1:
-            interval = 1 + (reuse - 1) * shared_fraction(layer, reuse, constants)
+            depth += turns(layer, reuse, digits) - 1
+            # A layer that need not start more often than it ends is no pipeline.
+            interval = min(float(reuse), math.ceil(depth) + 1.0)
+            return Stage(layer.name, depth + (interval < reuse), interval, depth)
         if "conv" in layer.kind:
             positions = math.prod(dim or 1 for dim in layer.output_shape[:-1])
             interval *= positions
@@ -152,9 +180,11 @@ def parallel_stage(
 
 
 def stream_stage(
-    layer: Layer, strategy: str, reuse: int, per_ns: float, constants: Mapping[str, float]
-) -> Stage:
+    layer: Layer, strategy: str, reuse: int, per_ns: float, constants: Mapping[str, float],
+    compiler: str,
+) -> Stage:  # fmt: skip
     """A layer of an io_stream design; one position (all its channels) is one word."""
+    word = constants[f"stream_word_{compiler}"]
     depth = depth_ns(layer, constants) * per_ns + constants["stream_depth"]
     shape = [dim or 1 for dim in (layer.input_shapes or (layer.output_shape,))[0]]
     words_in = math.prod(shape[:-1])
@@ -171,7 +201,7 @@ def stream_stage(
         # A dense layer on a flat vector collects its input, of whatever words, before it starts.
         interval = float(work if flat else words_out * work)
         return Stage(layer.name, interval + depth, interval, work + depth)
-    each = constants["stream_word"]
+    each = word
     waits = 0
     if "conv" in layer.kind:
         window = _window(layer)
@@ -190,7 +220,7 @@ def stream_stage(
     interval = words * each
     # The words that it waits for come at the pace of the layers before, which the slowest one's
     # interval holds already; what is added is its own work on them.
-    fill = min(waits * min(each, constants["stream_word"]), interval) + (interval / words) + depth
+    fill = min(waits * min(each, word), interval) + (interval / words) + depth
     return Stage(layer.name, interval + depth, interval, fill)
 
 
@@ -224,17 +254,29 @@ def depth_ns(layer: Layer, constants: Mapping[str, float]) -> float:
     return constants["simple_ns"] if kind in SIMPLE else 0.0
 
 
-def shared_fraction(layer: Layer, reuse: int, constants: Mapping[str, float]) -> float:
-    """How much of R the tool really takes with the latency strategy.
+def multiplier_limit(n_in: int, n_out: int, reuse: int, nonzero: float) -> float:
+    """Multipliers of a layer of the latency strategy: what hls4ml allows, one more of 2 or 3.
 
-    Products of few bits become logic, which is not shared; wide ones share as asked, but never more
-    than there are products.
+    (The layers of wa-hls4ml have that one more.)
     """
-    bits = min(layer.weight_bits or LARGEST_TYPE, LARGEST_TYPE)
+    limit = max(1.0, math.ceil(n_in * n_out / reuse) - (n_in * n_out - nonzero) // reuse)
+    return limit + (1.0 if limit in (2, 3) else 0.0)
+
+
+def turns(layer: Layer, reuse: int, digits: Digits | None) -> float:
+    """Turns that the shared multipliers of a layer of the latency strategy take.
+
+    Only products of three digits or more are multiplications to the tool; the others are shifts and
+    additions, which it does not share.
+    """
     kernel = layer.weights["kernel"]
-    used = kernel.size if kernel.nonzero is None else kernel.nonzero
-    fraction = min(1.0, max(0.0, (bits - constants["shared_from_bits"]) / 8.0))
-    return fraction * min(1.0, used / reuse)
+    if digits is None:
+        quantizer = kernel.quantizer
+        before = (quantizer.integer or 0.0) + 1 if quantizer is not None else 0.0
+        digits = hls_digits.of_layer(layer, min(kernel.bits, LARGEST_TYPE), before)
+    n_out = kernel.shape[-1]
+    limit = multiplier_limit(kernel.size // n_out, n_out, reuse, digits.nonzero)
+    return max(1.0, digits.hard / limit)
 
 
 def strategy_of(strategy: str | Mapping[str, str], name: str) -> str:
@@ -242,7 +284,7 @@ def strategy_of(strategy: str | Mapping[str, str], name: str) -> str:
     return strategy if isinstance(strategy, str) else strategy.get(name, "latency")
 
 
-def _divides(layer: Layer) -> bool:
+def divides(layer: Layer) -> bool:
     """Average pooling of windows that reach over the edge, so that their sizes differ."""
     if layer.kind not in ("avg_pool1d", "avg_pool2d"):
         return False

@@ -199,6 +199,8 @@ class _Chain:
         kind = str(record.get("weight_t", record.get("scale_t", "")))
         rounding = hls_types.quantizer(kind)
         bits = rounding.bits if rounding is not None else 32
+        if any(str(name).startswith("h_") for name in self.types):
+            bits = hls_types.mixed(bits)  # HGQ's layers: the type is that of the widest weight
         size = math.prod(made.kernel)
         zeros, used = record.get("n_zeros"), record.get("n_nonzeros")
         nonzero = used if isinstance(used, int) else None

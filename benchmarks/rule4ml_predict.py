@@ -1,0 +1,93 @@
+"""What rule4ml predicts for designs: runs in an environment with rule4ml 0.2.0, called by
+`rule4ml.py`.
+
+Run: python -I rule4ml_predict.py DESIGNS.json PREDICTIONS.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+NAMES = {"LUT": "lut", "FF": "ff", "DSP": "dsp", "BRAM": "bram_18k", "CYCLES": "latency",
+         "INTERVAL": "interval"}  # fmt: skip
+
+
+def model_of(layers, keras):
+    """The design as a Keras model: what rule4ml reads."""
+    made = []
+    for layer in layers:
+        kind, own = layer["kind"], layer
+        if kind == "input":
+            made.append(keras.layers.Input(tuple(own["output"])))
+        elif kind == "dense":
+            made.append(keras.layers.Dense(own["output"][-1]))
+        elif kind in ("conv1d", "conv2d"):
+            build = keras.layers.Conv1D if kind == "conv1d" else keras.layers.Conv2D
+            made.append(
+                build(own["output"][-1], tuple(own["window"]), own["strides"], own["padding"])
+            )
+        elif kind == "batch_norm":
+            made.append(keras.layers.BatchNormalization())
+        elif kind == "flatten":
+            made.append(keras.layers.Flatten())
+        elif kind in ("max_pool2d", "avg_pool2d", "max_pool1d", "avg_pool1d"):
+            name = ("Max" if "max" in kind else "Average") + f"Pooling{kind[-2].upper()}D"
+            made.append(getattr(keras.layers, name)(own["pool_size"]))
+        elif kind in ("relu", "sigmoid", "tanh", "softmax"):
+            made.append(keras.layers.Activation(kind))
+        else:
+            return None
+    try:
+        return keras.Sequential(made)
+    except ValueError:
+        return None  # shapes that a chain of layers does not have
+
+
+def main() -> None:
+    """Predict every design that rule4ml can take."""
+    import keras
+    from rule4ml.models.wrappers import MultiModelWrapper
+
+    wrapper = MultiModelWrapper()
+    wrapper.load_default_models()
+    designs = json.loads(Path(sys.argv[1]).read_text())
+    models, found = {}, []
+    for design in designs:
+        key = json.dumps(design["layers"])
+        if key not in models:
+            models[key] = model_of(design["layers"], keras)
+        if models[key] is None:
+            found.append(None)
+            continue
+        config = {
+            "model": {
+                "strategy": design["strategy"],
+                "precision": design["precision"],
+                "reuse_factor": design["reuse_factor"],
+            },
+            "board": design["board"],
+        }
+        try:
+            table = wrapper.predict(
+                models[key],
+                hls_configs=[config],
+                hls4ml_versions=[design["hls4ml"]],
+                vivado_versions=[design["vivado"]],
+            )
+        except AttributeError:  # a kind of layer that its parser does not know
+            models[key] = None
+            found.append(None)
+            continue
+        row = table.iloc[0].to_dict()
+        found.append({ours: float(row[name]) for name, ours in NAMES.items() if name in row})
+    Path(sys.argv[2]).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
