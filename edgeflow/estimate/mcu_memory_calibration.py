@@ -27,9 +27,9 @@ OVERLAP: Final = {
     "scratch_most": 8192.0,
 }
 """X-CUBE-AI's planner, as ST's published activation sizes show it: the share of the smaller of
-input and output that does not overlap, for operators with a stride above 1, depthwise ones, poolings and
-1x1 convolutions that widen at most so many times; bytes of scratch for each element of a
-convolution's window. Chosen by hand on 19 footprints."""
+input and output that does not overlap, for operators with a stride above 1, depthwise ones,
+poolings and 1x1 convolutions that widen at most so many times; bytes of scratch for each element
+of a convolution's window. Chosen by hand on 19 footprints."""
 
 CHOSEN: Final = 1.1
 """The band of RAM is so many times wider than what networks left out give, for `OVERLAP` was chosen

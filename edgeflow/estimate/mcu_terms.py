@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from edgeflow.network import PASSING, Layer, Network, Shape, count_macs
 
 TERMS: Final = (
     "mac", "dense_mac", "output", "gather", "depthwise_mac", "depthwise_output", "move", "combine",
-    "function", "layer", "network",
+    "function", "one_axis", "layer", "network",
 )  # fmt: skip
 """``mac``, ``dense_mac``: multiply-accumulates of convolutions, and of dense and recurrent layers,
 which read each weight for one product; ``output``: the outputs of both; ``gather``: elements of
 windows larger than one, copied before the product; ``depthwise_…``: of depthwise convolutions;
 ``move``: elements that are copied (padding, concatenation, another scale); ``combine``: inputs of
 additions, products and pooling windows; ``function``: elements of functions such as softmax;
-``layer``: operators that run; ``network``: 1."""
+``one_axis``: outputs of convolutions whose window has one axis (3x1, Conv1D), for which some
+libraries have no kernel of their own; ``layer``: operators that run; ``network``: 1."""
 
 DENSE: Final = frozenset("dense matmul lstm gru simple_rnn embedding".split())
 CONV: Final = frozenset("conv1d conv2d conv1d_transpose conv2d_transpose".split())
@@ -111,6 +112,7 @@ def of_layer(layer: Layer, network: Network) -> dict[str, float]:
         found = {"mac": macs(layer), "output": out, "layer": 1.0}
         size = window(layer)
         if size > 1:
+            found["one_axis"] = out if _one_axis(layer) else 0.0
             found["gather"] = out / max(1, _filters(layer)) * size * channels_in(layer)
         return found
     if kind in DEPTHWISE:
@@ -137,6 +139,15 @@ def window(layer: Layer) -> int:
         return math.prod(kernel.shape[:-2])
     size = layer.attributes.get("kernel_size") or 1
     return math.prod(size) if isinstance(size, list | tuple) else int(size)
+
+
+def _one_axis(layer: Layer) -> bool:
+    """Whether a window of more than one element lies along one axis."""
+    kernel = layer.weights.get("kernel")
+    size: Any = layer.attributes.get("kernel_size") or 1
+    if kernel is not None and len(kernel.shape) >= 3:
+        size = kernel.shape[:-2]
+    return not isinstance(size, list | tuple) or max(size) == math.prod(size)
 
 
 def channels_in(layer: Layer) -> int:
