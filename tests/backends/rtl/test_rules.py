@@ -99,6 +99,29 @@ def test_a_convolution_that_is_too_large_streams_by_itself() -> None:
     assert rules.style(chain(start(), dense("d", "x", 4, 3)), TARGET, options) == "pipelined"
 
 
+def test_what_takes_long_to_unroll_is_shared_in_time_and_the_other_way_is_said() -> None:
+    large = load("alveo-u250")
+    network = chain(start(128), dense("fc", "x", 128, 96, 8))
+    assert rules.LARGEST_AUTO < rules.predict(network)["lut"] < rules.LARGEST
+    assert rules.style(network, large, BACKEND.options({}, "test")) == "stream"
+    said = rules.shared_because(network, BACKEND.options({}, "test"))
+    assert said is not None
+    assert "`style: pipelined` unrolls it all the same" in said
+    asked = BACKEND.options({"style": "pipelined"}, "test")
+    assert rules.style(network, large, asked) == "pipelined"
+    assert BACKEND.check(network, large, asked) == []
+    assert rules.shared_because(network, BACKEND.options({"style": "stream"}, "test")) is None
+
+
+def test_what_cannot_be_unrolled_says_how_much_and_what_would_hold_it() -> None:
+    network = chain(start(96), dense("fc", "x", 96, 96, 8))
+    options = BACKEND.options({"style": "pipelined"}, "test")
+    text = "\n".join(str(p) for p in BACKEND.check(network, load("icebreaker"), options))
+    assert "times too many" in text
+    assert "`style: stream` shares" in text
+    assert "such as ulx3s-" in text
+
+
 def test_options_are_checked() -> None:
     for wrong in ({"style": "both"}, {"latency_cycles": -1}, {"top": "entity"}, {"speed": 3}):
         with pytest.raises(RecipeError):
