@@ -160,7 +160,8 @@ def _fabric_power(
     static, static_words = _static_power(target)
     table = coefficients()["fabric"]
     total = list(static)
-    bounded = []
+    bounded: list[str] = []
+    full: list[str] = []
     counted = switching is not None and switching.value is not None
     if switching is not None and counted:
         for index, joules in enumerate(band(switching)):
@@ -174,6 +175,8 @@ def _fabric_power(
         if resources.get(name) is None or resources[name].value is None:
             bounded.append(name)
         known = name not in bounded
+        if known and (resources[name].value or 0) > count[0]:
+            full.append(name)
         each = per_cycle(energy, count[0]) if known else energy["value"]
         for index, joules in enumerate((each, energy["low"], energy["high"])):
             total[index] += count[index] * joules * node[index] * clock * 1e6
@@ -182,6 +185,8 @@ def _fabric_power(
         words += f"; nets: {switching.source}"
     if node[0] != 1:
         words += "; 16 nm assumed at 0.2 to 1 of that energy"
+    if full:
+        words += f"; {', '.join(full)}: no more than the device has, a design that fits it"
     if bounded:
         low, high = UTILISATION
         words += (
@@ -214,9 +219,12 @@ def _reconcile(
 
 
 def _count(target: Target, name: str, known: Estimate | None) -> Band | None:
-    if known is not None and known.value is not None:
-        return band(known)
+    """How many of a resource, value, low and high: at most as many as the device has."""
     capacity = target.figure("resources", name)
+    if known is not None and known.value is not None:
+        value, low, high = band(known)
+        most = math.inf if capacity is None else capacity.value
+        return min(value, most), min(low, most), min(high, most)
     if capacity is None:
         return None
     low, high = (share * capacity.value for share in UTILISATION)

@@ -110,6 +110,22 @@ def test_fabric_power_is_static_plus_what_switches() -> None:
     assert fast - static == pytest.approx(expected)
 
 
+def test_a_design_draws_no_more_than_a_full_device() -> None:
+    """The power is of the board, and only a design that fits is ever on it."""
+    target = targets.load("pynq-z2")
+    capacity = {name: figure.value for name, figure in target.resources.items() if figure}
+    full, over = (
+        energy.fpga_power(
+            target, None, 100, counts(**{n: share * v for n, v in capacity.items()}), seconds(1)
+        )
+        for share in (1, 20)
+    )
+    for name in ("power", "chip_power", "fabric_power"):
+        assert over[name].value == full[name].value
+    assert "no more than the device has" in over["fabric_power"].source
+    assert "no more" not in full["fabric_power"].source
+
+
 def test_elements_of_larger_designs_switch_less() -> None:
     """Between the two reports by the logarithm of the count, beyond them as the nearer one."""
     part = {"by_count": [[100, 4e-13], [10_000, 1e-13]]}
