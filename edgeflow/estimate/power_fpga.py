@@ -7,7 +7,7 @@ a netlist was simulated. Standard library alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
@@ -157,43 +157,53 @@ def _fabric_power(
         return unknown("W", f"no coefficients for the family '{target.architecture}'")
     if clock is None:
         return unknown("W", "the design's clock is not known")
-    static, static_words = _static_power(target)
+    static, words = _static_power(target)
     table = coefficients()["fabric"]
+    words = f"{table['source']}; {clock:g} MHz; static: {words}"
     total = list(static)
-    bounded: list[str] = []
-    full: list[str] = []
-    counted = switching is not None and switching.value is not None
-    if switching is not None and counted:
+    parts = dict(table["parts"])
+    if switching is not None and switching.value is not None:
+        del parts["lut"]
+        words += f"; nets: {switching.source}"
         for index, joules in enumerate(band(switching)):
             total[index] += joules * clock * 1e6
-    for name, energy in table["parts"].items():
-        if name == "lut" and counted:
-            continue
+    if node[0] != 1:
+        words += "; 16 nm assumed at 0.2 to 1 of that energy"
+    for name, energy in parts.items():
         count = _count(target, name, resources.get(name))
         if count is None:
             return unknown("W", f"neither the design's nor the device's {name} is known")
-        if resources.get(name) is None or resources[name].value is None:
-            bounded.append(name)
-        known = name not in bounded
-        if known and (resources[name].value or 0) > count[0]:
-            full.append(name)
-        each = per_cycle(energy, count[0]) if known else energy["value"]
+        known = _known(resources.get(name))
+        each = energy["value"] if known is None else per_cycle(energy, count[0])
         for index, joules in enumerate((each, energy["low"], energy["high"])):
             total[index] += count[index] * joules * node[index] * clock * 1e6
-    words = f"{table['source']}; {clock:g} MHz; static: {static_words}"
-    if switching is not None and counted:
-        words += f"; nets: {switching.source}"
-    if node[0] != 1:
-        words += "; 16 nm assumed at 0.2 to 1 of that energy"
-    if full:
+    return Estimate(
+        total[0], total[1], total[2], "W", "model", words + _remarks(target, resources, parts)
+    )
+
+
+def _remarks(target: Target, resources: Mapping[str, Estimate], parts: Collection[str]) -> str:
+    """What the counts of resources were taken for, in words."""
+    words = ""
+    values = {name: _known(resources.get(name)) for name in parts}
+    if full := [
+        name
+        for name, value in values.items()
+        if value is not None and (capacity := target.figure("resources", name))
+        if value > capacity.value
+    ]:
         words += f"; {', '.join(full)}: no more than the device has, a design that fits it"
-    if bounded:
+    if bounded := [name for name, value in values.items() if value is None]:
         low, high = UTILISATION
         words += (
             f"; {', '.join(bounded)} of the design not known: {low:.0%} to {high:.0%} of the "
             "device, geometric mean"
         )
-    return Estimate(total[0], total[1], total[2], "W", "model", words)
+    return words
+
+
+def _known(resource: Estimate | None) -> float | None:
+    return None if resource is None else resource.value
 
 
 def _reconcile(
@@ -201,8 +211,9 @@ def _reconcile(
 ) -> tuple[Estimate, Estimate, Estimate]:
     """A part draws no more than its board.
 
-    Where the parts' values fit under the board's measured power, it caps their bands. Where one
-    is expected above it (a design far larger than the measured ones), the board's upper end rises.
+    Where the parts' values fit into the band of the board's measured power, it caps them: a tool's
+    default activity has a processor busier than it is. Where one is expected above that band (a
+    design far larger than the measured ones), the board's upper end rises.
     """
     if board.value is None or fabric.value is None:
         return board, chip, fabric
@@ -213,7 +224,10 @@ def _reconcile(
     def capped(part: Estimate) -> Estimate:
         if part.value is None or part.high is None or part.high <= most:
             return part
-        return replace(part, high=most, source=f"{part.source}; at most the board's power")
+        value = min(part.value, board.value or part.value)
+        low = min(part.low or 0.0, value)
+        source = f"{part.source}; at most the board's power"
+        return replace(part, value=value, low=low, high=most, source=source)
 
     return board, capped(chip), capped(fabric)
 

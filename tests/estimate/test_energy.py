@@ -122,6 +122,7 @@ def test_a_design_draws_no_more_than_a_full_device() -> None:
     )
     for name in ("power", "chip_power", "fabric_power"):
         assert over[name].value == full[name].value
+    assert (full["chip_power"].value or 0) <= (full["power"].value or 0)
     assert "no more than the device has" in over["fabric_power"].source
     assert "no more" not in full["fabric_power"].source
 
