@@ -14,7 +14,7 @@ from edgeflow.errors import InputError, RecipeError, TargetError
 from edgeflow.estimate import duty, operations
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.network import Network
-from edgeflow.subject import Subject, digits
+from edgeflow.subject import CHOOSABLE, Subject, digits
 from edgeflow.targets import Target
 
 HLS4ML: Final = "hls4ml"
@@ -186,7 +186,7 @@ def _layers(subject: Subject, given: Mapping[str, Any]) -> dict[str, dict[str, A
         options = {
             key: layer.attributes[key]
             for key in ("strategy", "reuse_factor")
-            if layer.attributes.get(key)
+            if layer.attributes.get(key) and layer.kind in CHOOSABLE
         }
         options |= own.get(layer.name) or {}
         options = {key: value for key, value in options.items() if key not in given}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,13 @@ METHODS: Final = {
 OUTSIDE: Final = ("outside", "wider")
 """Words in a source by which an estimator says that its band was widened."""
 
+POINT_FIGURES: Final = (
+    "latency", "power", "energy_per_inference", "average_power", "energy_per_inference_at_rate",
+)  # fmt: skip
+DAY: Final = 86400.0
+SHARES: Final = ("duty_cycle",)
+"""Quantities that people read in percent."""
+
 Record = Mapping[str, Any]
 
 
@@ -44,6 +51,9 @@ def render(targets: Record, console: Console, details: bool = False) -> None:
             console.print(_details(name, target))
     else:
         print_costs(targets, console)
+    for name, target in targets.items():
+        if target.get("operating_points"):
+            console.print(_points(name, target["operating_points"]))
     for name, target in targets.items():
         for line in remarks(target):
             console.print(Text(f"{name}: {line}", style="yellow"))
@@ -96,9 +106,51 @@ def _details(name: str, target: Record) -> Table:
         style = "yellow" if is_outside(figure) else "dim"
         table.add_row(
             title,
-            Text(units.si(figure["value"], figure["unit"]), style="bold"),
-            units.band(figure) or "exact",
+            Text(_value(quantity, figure), style="bold"),
+            _band(quantity, figure),
             Text(f"{method}: {figure['source']}", style=style),
+        )
+    return table
+
+
+def _value(quantity: str, figure: Record) -> str:
+    if quantity == "battery_life":
+        return f"{figure['value'] / DAY:.3g} days"
+    if quantity in SHARES:
+        return f"{100 * figure['value']:.3g} %"
+    return units.si(figure["value"], figure["unit"])
+
+
+def _band(quantity: str, figure: Record) -> str:
+    if quantity == "battery_life":
+        return f"{figure['low'] / DAY:.3g}–{figure['high'] / DAY:.3g} days"
+    if quantity in SHARES:
+        return f"{100 * figure['low']:.3g}–{100 * figure['high']:.3g} %"
+    return units.band(figure) or "exact"
+
+
+def _points(name: str, points: Sequence[Record]) -> Table:
+    """A target's clocks and voltages side by side."""
+    from rich.text import Text
+
+    table = new_table(f"{name}: operating points")
+    shown = [key for key in POINT_FIGURES if any(key in point["estimates"] for point in points)]
+    table.add_column("clock", no_wrap=True)
+    for key in shown:
+        table.add_column(units.title(key).lower(), justify="right", overflow="fold")
+    table.add_column("in time")
+    for point in points:
+        volts = f", {point['voltage_v']:g} V" if point.get("voltage_v") else ""
+        style = "bold green" if point.get("cheapest") else ""
+        cells = []
+        for key in shown:
+            figure = point["estimates"].get(key)
+            known = figure is not None and figure["value"] is not None
+            cells.append(units.si(figure["value"], figure["unit"]) if known else units.NONE)
+        said = point.get("meets_deadline") or ""
+        said += " (cheapest)" if point.get("cheapest") else ""
+        table.add_row(
+            Text(f"{point['frequency_mhz']:g} MHz{volts}", style=style), *cells, said, style=style
         )
     return table
 

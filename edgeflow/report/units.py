@@ -45,12 +45,20 @@ QUANTITIES = {
     "uram": "UltraRAMs",
     "alm": "ALMs",
     "clock": "Clock reached",
+    "ram": "RAM",
+    "flash": "Flash",
+    "on_chip_parameters": "Parameters on the chip",
+    "off_chip_parameters": "Parameters streamed",
     "latency_cycles": "Latency, cycles",
     "ii": "Initiation interval",
 }
 """The common quantities in the order in which they are shown, with their titles."""
 
-ENDINGS = {"_hls": "by HLS", "_board": "whole board design"}
+ENDINGS = {
+    "_hls": "by HLS",
+    "_logic": "after logic synthesis",
+    "_board": "whole board design",
+}
 """Further figures of one quantity: they stand behind it."""
 
 
