@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,8 @@ LUT6: Final = ("zynq", "7-series", "artix", "kintex", "virtex", "ultrascale", "x
 """Words in the architecture of a chip whose LUTs have 6 inputs."""
 LUT6_WORTH: Final = 1.6
 """4-input LUTs that one of 6 inputs replaces (the usual ratio of a device's logic cells)."""
+QUICK: Final = 100_000.0
+"""4-input LUTs that a design has at most which is made and simulated in minutes."""
 BLOCKS: Final = {"bram_18k": 18432, "bram_4k": 4096}
 """Bits of a memory block, parity bits included where the block has them."""
 
@@ -41,9 +43,12 @@ def compile_job(
     options: Mapping[str, Any],
     golden: Path | None,
     name: str,
-    note: str | None = None,
+    unasked: str | None = None,
 ) -> Job:
-    """The job that writes a streaming design (`stream_job.compile`); ``note`` is one of its notes.
+    """The job that writes a streaming design (`stream_job.compile`).
+
+    ``unasked``: why this style was taken where nobody asked for one. It becomes one of the design's
+    notes, and what unrolls whole layers on a large device, for hours, is not sought (`QUICK`).
 
     ``options``: ``reuse_factor`` (``auto`` or a number), ``layers`` (by Network layer:
     ``reuse_factor``), ``multiplier`` (``auto``, ``dsp``, ``lut``), ``input_type``; all optional.
@@ -52,6 +57,8 @@ def compile_job(
     if golden is not None:
         inputs["golden"] = golden
     budget = budget_of(target)
+    if unasked:
+        budget = replace(budget, lut=min(budget.lut or QUICK, QUICK))
     return Job(
         entry="edgeflow.backends.rtl.stream_job:compile",
         toolchain="rtl",
@@ -64,7 +71,7 @@ def compile_job(
             "multiplier": options.get("multiplier") or "auto",
             "input_type": options.get("input_type"),
             "budget": asdict(budget),
-            **({"note": note} if note else {}),
+            **({"note": unasked} if unasked else {}),
         },
         imports=("numpy",),
         timeout=1800,
