@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from edgeflow.estimate import mcu, mcu_terms
@@ -117,7 +118,7 @@ def memory(
         wider = FLOAT_WIDER
     activations = peak(network, rules) * width
     source = f"{name}: {{}}; {table['source']}"
-    return {
+    found = {
         "ram": _around(
             activations + own,
             table["ram_factor"] * wider,
@@ -131,6 +132,15 @@ def memory(
             source.format(f"{weights:,.0f} B of weights and {code:,.0f} B of code and tables"),
         ),
     }
+    return {name: _against(estimate, name, target) for name, estimate in found.items()}
+
+
+def _against(estimate: Estimate, name: str, target: Target) -> Estimate:
+    """The estimate, which says by how much the target's memory is too small."""
+    over = fits({name: estimate}, target).get(name, 0)
+    if over <= 0:
+        return estimate
+    return replace(estimate, source=f"{over:,} B more than {target.name} has; {estimate.source}")
 
 
 def _around(value: float, factor: float, least: float, source: str) -> Estimate:

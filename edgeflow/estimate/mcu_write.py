@@ -97,7 +97,17 @@ def latency(rows: Sequence[Row], ratios: Sequence[float], guesses: Guesses) -> d
             "cmsis-nn in microtvm": {
                 "class": "simd",
                 "terms": _terms(found, "cmsis-nn", _factor(found, "cmsis-nn", "microtvm")),
-            }
+            },
+            # Three builds of the kernels: TensorFlow Lite's own of 2021, microTVM's and ONNC's.
+            "cmsis-nn": {
+                "class": "simd",
+                "terms": _terms(
+                    found,
+                    "cmsis-nn",
+                    (_factor(found, "cmsis-nn", "microtvm") * _factor(found, "cmsis-nn", "onnc"))
+                    ** (1 / 3),
+                ),
+            },
         },
         "cores": _cores(found),
         "cycles_per_instruction": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from edgeflow.estimate import (
 from edgeflow.estimate.mcu_rows import Row
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.network import Layer, Network, Quantizer, Weight
-from edgeflow.targets import Target
+from edgeflow.targets import Figure, Target
 
 INT8 = Quantizer("affine", 8)
 
@@ -229,6 +230,10 @@ def test_how_much_is_over() -> None:
     over = mcu_memory.fits(found, board)
     assert over["ram"] == pytest.approx(valued(found["ram"]) - 655360, abs=1)
     assert over["flash"] < 0
+    tight = replace(board, memory={**board.memory, "ram": Figure(1000, "datasheet")})
+    source = mcu_memory.memory(small(), tight)["ram"].source
+    more = math.ceil(valued(found["ram"]) - 1000)
+    assert source.startswith(f"{more:,} B more than nucleo-l4r5zi has")
 
 
 def test_operators_without_names_are_put_together_by_shape() -> None:

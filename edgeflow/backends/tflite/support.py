@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgeflow.backends import roomier
 from edgeflow.backends.base import Limit, Problem
+from edgeflow.estimate import mcu_memory
 from edgeflow.network import Layer, Network
 from edgeflow.targets import Target
 
@@ -326,9 +327,13 @@ def memory(network: Network, target: Target, precision: str) -> list[Problem]:
 
 
 def _needs(network: Network, target: Target, precision: str) -> dict[str, float]:
-    """Bytes by memory of the target."""
+    """Bytes by memory of the target, at least; some microcontrollers' runtimes lay an output over
+    its input."""
     weights, activations = sizes(network, precision)
     store, work = _MEMORY[target.kind]
+    if target.kind == "mcu":
+        ram = mcu_memory.memory(network, target, precision)["ram"].low
+        activations = activations if ram is None else min(activations, ram)
     if store == work:
         return {store: weights + activations}
     return {store: weights, work: activations}
