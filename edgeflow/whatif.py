@@ -29,6 +29,7 @@ SETTINGS: Final = {
     "runtime": "what runs the network: " + ", ".join(RUNTIMES),
     "runtime_version": "the runtime's release, where estimates tell them apart (10.0.0)",
     "bus": "an Edge TPU's bus: usb2, usb3 or pcie",
+    "multipliers": "what an HLS design's multiplications are bound to: dsp or logic",
     "accelerator": "what computes beside a microcontroller's core",
     "supply_v": "volts of a microcontroller's supply",
     "regulator": "what makes a microcontroller's core voltage: ldo or smps",

@@ -142,7 +142,11 @@ def expected(n_in: int, n_out: int, bits: float, nonzero: int | None) -> Digits:
         value: math.exp(-0.5 * (value / (spread * most)) ** 2) for value in range(1, most)
     } or {1: 1.0}
     total = 2 * sum(chances.values())
-    used = size * total / (total + 1) if nonzero is None else float(nonzero)
+    if nonzero is not None:
+        used = float(nonzero)
+    else:
+        # Weights of 0 and one other size are scaled so that about half of them are not 0.
+        used = size * (total / (total + 1) if most > 2 else 0.5)
     each = used / max(1, n_in)
     negated = pairs = hard = pair_uses = hard_uses = 0.0
     for value, chance in chances.items():

@@ -1,4 +1,5 @@
-"""Whether an hls4ml design fits a device, and the smallest reuse factors that make it fit."""
+"""Whether an hls4ml design fits a device, and the smallest change that makes it fit: reuse factors
+with the resource strategy, or fewer bits."""
 
 from __future__ import annotations
 
@@ -19,14 +20,16 @@ Estimator = Callable[[Mapping[str, int]], Mapping[str, Estimate]]
 class Fit:
     """What overflows, and what to do about it.
 
-    ``over``: by resource, estimate / capacity, those above 1. ``reuse_factors``: the smallest
-    common step up that fits (by the estimates' middle); None where nothing fits or nothing is
-    needed.
+    ``over``: by resource, estimate / capacity, those above 1; empty where the design fits.
+    ``reuse_factors``, by layer, with ``strategy``: the smallest common step up that fits (by the
+    estimates' middle). ``bits``: the widest weights and results that fit with the strategy and
+    reuse factors asked for. None where nothing of the kind fits or is needed.
     """
 
     over: Mapping[str, float]
     reuse_factors: Mapping[str, int] | None
     strategy: str | None = None
+    bits: int | None = None
 
 
 def overflow(figures: Mapping[str, Estimate], capacity: Mapping[str, float]) -> dict[str, float]:
@@ -45,6 +48,8 @@ def fit(
     estimator: Estimator,
     allowed: Mapping[str, Sequence[int]],
     capacity: Mapping[str, float],
+    narrower: Callable[[int], Mapping[str, Estimate]] | None = None,
+    widest: int = 0,
 ) -> Fit:
     """The fastest of the resource strategy's designs that fits, where the one asked for does not.
 
@@ -53,15 +58,22 @@ def fit(
         estimator: figures of the resource strategy, by reuse factors.
         allowed: legal reuse factors by layer, ascending (`backends.hls4ml.reuse.factors`).
         capacity: of the device, by the estimates' names.
+        narrower: figures of the design asked for with so many bits; None: not to be tried.
+        widest: bits below which to try.
     """
     over = overflow(now, capacity)
-    if not over or not allowed:
+    if not over:
         return Fit(over, None)
+    bits = None
+    if narrower is not None:
+        bits = next(
+            (b for b in range(widest - 1, 1, -1) if not overflow(narrower(b), capacity)), None
+        )
     for step in sorted({factor for factors in allowed.values() for factor in factors}):
         trial = {
             name: next((f for f in factors if f >= step), factors[-1])
             for name, factors in allowed.items()
         }
         if not overflow(estimator(trial), capacity):
-            return Fit(over, trial, "resource")
-    return Fit(over, None)
+            return Fit(over, trial, "resource", bits)
+    return Fit(over, None, None, bits)

@@ -8,8 +8,10 @@ from typing import Any
 
 from edgeflow.backends.hls4ml import reuse, room, widths
 from edgeflow.backends.hls4ml.compilers import COMPILERS, for_device
-from edgeflow.estimate import energy, hls_latency, hls_logic, hls_resources
+from edgeflow.errors import InputError
+from edgeflow.estimate import energy, hls_fit, hls_latency, hls_logic, hls_resources
 from edgeflow.estimate.hls_digits import Digits
+from edgeflow.estimate.hls_features import Widths
 from edgeflow.estimate.hls_schedule import known
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
@@ -20,6 +22,9 @@ MODELLED = {"vitis": "vitis", "vivado": "vivado", "vivado_accelerator": "vivado"
 """Compilers whose latency is modelled, by the tool that schedules."""
 
 UNITS = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram_18k": "BRAM_18K", "uram": "URAM"}
+BINDINGS = ("dsp", "logic")
+"""What a design's multiplications may be bound to."""
+
 NEEDS = (
     "needs a synthesis: compile --synthesise with the vendor's tool on PATH, or `edgeflow report "
     "--from-synthesis`"
@@ -68,7 +73,7 @@ def _without_report(
     if any(strategy not in ("latency", "resource") for strategy in design["strategy"].values()):
         reason = f"no model of the resources of this strategy; {NEEDS}"
         return found | {name: unknown(unit, reason) for name, unit in UNITS.items()}
-    figures = hls_resources.estimate(network, widths=widths.widths(network, options), **design)
+    figures = hls_resources.estimate(network, widths=_widths(network, target, options), **design)
     if options["compiler"] == "vivado_accelerator":
         cores = {**found, **figures}
         cores = hls_logic.with_wrapper(cores, network, design["io"], clock_mhz)
@@ -100,6 +105,20 @@ def _design(
         "compiler": MODELLED[options["compiler"]],
         "digits": digits,
     }
+
+
+def _widths(network: Network, target: Target, options: Mapping[str, Any]) -> dict[str, Widths]:
+    """Bits by layer; ``multipliers`` (``dsp``, ``logic``) of the target's settings binds them."""
+    found = widths.widths(network, options)
+    binding = target.settings.get("multipliers", "")
+    if not binding:
+        return found
+    if binding not in BINDINGS:
+        raise InputError(
+            f"expected multipliers of {' or '.join(BINDINGS)}, found '{binding}'",
+            where="--set multipliers",
+        )
+    return {name: replace(wide, binding=str(binding)) for name, wide in found.items()}
 
 
 def _choices(network: Network, options: Mapping[str, Any]) -> dict[str, reuse.Choice]:
@@ -140,6 +159,57 @@ def _noted(figure: Estimate, notes: Sequence[str]) -> Estimate:
     return replace(figure, source="; ".join((figure.source, *notes)))
 
 
+def fit(
+    network: Network,
+    target: Target,
+    options: Mapping[str, Any],
+    clock_mhz: float | None = None,
+    digits: Mapping[str, Digits] | None = None,
+) -> hls_fit.Fit:
+    """What overflows the target, and the smallest change of reuse factors, or of bits, that fits.
+
+    Args:
+        options: the backend's, checked; the compiler may be ``auto``.
+        clock_mhz: default: the options', else the target's.
+        digits: of the weights' values; with fewer bits they are expected.
+    """
+    clock = clock_mhz or options["clock_mhz"] or target.clock_mhz
+    options = _with_compiler(options, target)
+    sizes = {name: target.figure("resources", name) for name in hls_resources.UNITS}
+    capacity = {name: float(figure.value) for name, figure in sizes.items() if figure is not None}
+    choices = _choices(network, options)
+
+    def figures(changes: Mapping[str, Mapping[str, Any]], known: bool) -> dict[str, Estimate]:
+        layers = dict(options["layers"])
+        for name, change in changes.items():
+            layers[name] = {**(layers.get(name) or {}), **change}
+        given = {**options, "layers": layers}
+        return _without_report(network, target, clock, given, digits if known else None)
+
+    def shared(factors: Mapping[str, int]) -> dict[str, Estimate]:
+        changes = {
+            name: {"strategy": "resource", "reuse_factor": factor}
+            for name, factor in factors.items()
+        }
+        return figures(changes, known=True)
+
+    def narrower(bits: int) -> dict[str, Estimate]:
+        kind = f"ap_fixed<{bits},{min(bits, 6)}>"
+        roles = dict.fromkeys(("precision", "result", "weight"), kind)
+        return figures({layer.name: roles for layer in network}, known=False)
+
+    allowed = {name: reuse.factors(network[name]) for name in choices}
+    weights = [layer.weight_bits or 0 for layer in network if layer.name in choices]
+    widest = int(min(options["bits"], max(weights, default=0)))
+    return hls_fit.fit(figures({}, known=True), shared, allowed, capacity, narrower, widest)
+
+
+def _with_compiler(options: Mapping[str, Any], target: Target) -> Mapping[str, Any]:
+    if options["compiler"] != "auto":
+        return options
+    return {**options, "compiler": for_device(options["part"] or target.chip)}
+
+
 def by_layer(
     network: Network,
     target: Target,
@@ -156,13 +226,12 @@ def by_layer(
         clock_mhz: default: the options', else the target's.
     """
     clock = clock_mhz or options["clock_mhz"] or target.clock_mhz
-    if options["compiler"] == "auto":
-        options = {**options, "compiler": for_device(options["part"] or target.chip)}
+    options = _with_compiler(options, target)
     if options["compiler"] not in MODELLED or not clock or not all(map(known, network)):
         return {}
     design = _design(network, target, clock, options, digits)
     stages = hls_latency.by_layer(network, **design)
     counts = hls_resources.by_layer(
-        hls_resources.blocks(network, widths=widths.widths(network, options), **design)
+        hls_resources.blocks(network, widths=_widths(network, target, options), **design)
     )
     return {name: {**counts[name], **stages.get(name, {})} for name in counts}

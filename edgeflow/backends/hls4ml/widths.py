@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from edgeflow.backends.hls4ml import room
+from edgeflow.backends.hls4ml.options import Options
 from edgeflow.estimate.hls_features import Widths
 from edgeflow.network import PASSING, Layer, Network
 
@@ -18,21 +19,33 @@ WIDEST: Final = 40
 """As `plan_job.WIDEST`: the widest result that is kept exact."""
 
 
+HLS4ML: Final = 16.0
+"""Bits of hls4ml's default type, ap_fixed<16,6>."""
+
+DESIGNS: Final = (None, "network", "hls4ml")
+"""Where a Network comes from that describes a design, with hls4ml's own types: one that a person
+wrote, or an hls4ml project. Other models get edgeflow's types, whose sums are exact."""
+
+
 def widths(network: Network, options: Mapping[str, Any]) -> dict[str, Widths]:
     """Bits by layer."""
     found: dict[str, Widths] = {}
     result: dict[str, float] = {}
+    designed = network.source.get("format") in DESIGNS
+    default = float(options["bits"])
+    if designed and default == Options.model_fields["bits"].default:
+        default = HLS4ML
     for layer in network:
         before = max([result[name] for name in layer.inputs if name in result] or [0.0])
-        made = _of_layer(layer, before, options)
+        made = _of_layer(layer, before or default, default, designed, options)
         result[layer.name] = made.output
         found[layer.name] = made
     return found
 
 
-def _of_layer(layer: Layer, before: float, options: Mapping[str, Any]) -> Widths:
-    default = float(options["bits"])
-    before = before or default
+def _of_layer(
+    layer: Layer, before: float, default: float, designed: bool, options: Mapping[str, Any]
+) -> Widths:
     given = room.given(layer.name, "result", options)
     own = layer.quantizer.bits if layer.quantizer is not None else None
     kernel = layer.weights.get("kernel") or next(iter(layer.weights.values()), None)
@@ -46,5 +59,6 @@ def _of_layer(layer: Layer, before: float, options: Mapping[str, Any]) -> Widths
     terms = max(1, kernel.size // max(1, kernel.shape[-1]))
     exact = before + weight + math.ceil(math.log2(terms + 1))
     full = exact if exact <= WIDEST else default
-    sums = room.given(layer.name, "accum", options) or given or full
-    return Widths(before, weight, sums, given or own or full, integer)
+    sums = room.given(layer.name, "accum", options) or given
+    sums = sums or ((own or default) if designed else full)
+    return Widths(before, weight, sums, given or own or sums, integer)
