@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow import recipe
-from edgeflow.frontends import network_file
+from edgeflow.frontends import network_schema
 
 DOCS = Path(__file__).parent
 COMMANDS = (
@@ -139,7 +139,7 @@ def pages() -> dict[str, str]:
         "backends.md": backends(),
         "accuracy.md": accuracy(),
         "recipe.schema.json": json.dumps(recipe.json_schema(), indent=1) + "\n",
-        "network.schema.json": json.dumps(network_file.schema(), indent=1) + "\n",
+        "network.schema.json": json.dumps(network_schema.schema(), indent=1) + "\n",
     }
 
 

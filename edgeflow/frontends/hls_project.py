@@ -67,12 +67,20 @@ def is_project(path: Path) -> bool:
         return (path / "firmware").is_dir() or any((path / name).is_file() for name in CONFIG)
     if path.suffix in (".yml", ".yaml"):
         return True
+    return path.suffix.lower() == ".json" and _is_firmware(path)
+
+
+def _is_firmware(path: Path) -> bool:
+    """Whether a JSON file holds hls4ml's structs."""
     try:
-        with path.open("rb") as stream:
-            head = stream.read(4096)
-    except OSError:
+        if path.stat().st_size > hls_text.MAX_BYTES:
+            return False
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
         return False
-    return head.lstrip()[:1] == b"{" and b'"types"' in head and b"_t" in head
+    layers = record.get("layers") if isinstance(record, dict) else None
+    first = layers[0] if isinstance(layers, list) and layers else None
+    return isinstance(first, dict) and str(first.get("kind", "")).endswith("_config")
 
 
 def read(path: Path, models: tuple[Path, ...] = ()) -> Project:

@@ -31,7 +31,8 @@ WHOLE: Final = frozenset(
 
 LAYER: Final = frozenset(
     "name kind inputs input_shapes output_shape attributes weights quantizer macs parameters "
-    "weight_bits activation_bits sparsity bits precision strategy reuse_factor nonzero".split()
+    "weight_bits activation_bits sparsity bits precision strategy reuse_factor nonzero activation "
+    "use_bias".split()
 )
 """Keys of a layer; those of `network_shapes.SETTINGS` are short for an entry of ``attributes``."""
 
@@ -46,12 +47,16 @@ ALIASES: Final = {
 }  # fmt: skip
 """Keras' names of kinds, in lower case without underscores."""
 
+MAX_BYTES: Final = 50_000_000
+FOREIGN: Final = (b'"class_name"', b'"keras_version"', b'_config"')
+"""What a file that is no whole JSON has in its beginning where it is something else's."""
+
 STRATEGIES: Final = ("latency", "resource", "resource_unrolled", "distributed_arithmetic")
 
 
 def is_network(path: Path) -> bool:
     """Whether a file is a Network's JSON: of its format, or an object with ``layers`` that is no
-    Keras model."""
+    Keras model and no hls4ml configuration."""
     try:
         with path.open("rb") as stream:
             head = stream.read(4096)
@@ -59,9 +64,18 @@ def is_network(path: Path) -> bool:
         return False
     if FORMAT.encode() in head:
         return True
-    if head.lstrip()[:1] != b"{" or b'"layers"' not in head:
+    if head.lstrip()[:1] != b"{" or path.is_dir() or path.stat().st_size > MAX_BYTES:
         return False
-    return not any(word in head for word in (b'"class_name"', b'"keras_version"', b'"types"'))
+    try:
+        record = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError):
+        return b'"layers"' in head and not any(word in head for word in FOREIGN)
+    if not isinstance(record, dict) or "layers" not in record:
+        return False
+    layers = record["layers"]
+    first = layers[0] if isinstance(layers, list) and layers else {}
+    kind = str(first.get("kind", "")) if isinstance(first, dict) else ""
+    return "class_name" not in record and not kind.endswith("_config")
 
 
 def load(path: Path) -> tuple[Network, dict[str, Any]]:
@@ -145,6 +159,7 @@ class _Maker:
         self.record = record
         self.defaults = {key: record[key] for key in DEFAULTS if record.get(key) is not None}
         self.layers: dict[str, Layer] = {}
+        self.ends: dict[str, str] = {}
         self.broken: set[str | None] = set()
         shape = record.get("input_shape")
         first = record["layers"][0] if record["layers"] else {}
@@ -205,11 +220,25 @@ class _Maker:
             layer = network_shapes.completed(layer, given_output=bool(item.get("output_shape")))
         except ValueError as error:
             raise _Fault(str(error)) from None
+        self._keep(layer, item)
+
+    def _keep(self, layer: Layer, item: Mapping[str, Any]) -> None:
+        """Keep a layer with its weights' bits and its MACs, and its activation behind it."""
+        if _biased(layer, item):
+            bias = Weight((layer.weights["kernel"].shape[-1],))
+            layer = replace(layer, weights={**layer.weights, "bias": bias})
         layer = replace(layer, weights=self._weighted(layer, item))
-        layer = replace(layer, quantizer=self._rounding(item, kind in WEIGHTED))
         macs = item.get("macs")
         layer = replace(layer, macs=count_macs(layer) if macs is None else int(macs))
-        self.layers[name] = layer
+        function = str(item.get("activation") or "linear").lower()
+        if function == "linear":
+            rounding = self._rounding(item, layer.kind in WEIGHTED)
+            self.layers[layer.name] = replace(layer, quantizer=rounding)
+            return
+        self.layers[layer.name] = layer
+        after = {key: item[key] for key in ("activation_bits", "bits") if key in item}
+        self.ends[layer.name] = end = f"{layer.name}_{function}"
+        self.add({"kind": function, "name": end, "inputs": [layer.name], **after})
 
     def _inputs(self, item: Mapping[str, Any], kind: str) -> tuple[str, ...]:
         given = item.get("inputs")
@@ -217,6 +246,8 @@ class _Maker:
             last = next(reversed(self.layers), None)
             return () if kind in ("input", "constant") or last is None else (last,)
         names = (given,) if isinstance(given, str) else tuple(str(name) for name in given)
+        if str(item.get("name")) not in self.ends.values():
+            names = tuple(self.ends.get(name, name) for name in names)
         for name in names:
             if name in self.broken:
                 raise _Follows
@@ -284,13 +315,27 @@ class _Maker:
         layers = tuple(self.layers.values())
         read = {one for layer in layers for one in layer.inputs}
         inputs = self.record.get("inputs") or [one.name for one in layers if one.kind == "input"]
-        outputs = self.record.get("outputs") or [one.name for one in layers if one.name not in read]
+        named = [self.ends.get(name, name) for name in self.record.get("outputs") or ()]
+        outputs = named or [one.name for one in layers if one.name not in read]
         source = {"format": "network", **dict(self.record.get("source") or {})}
         return Network(name, layers, tuple(inputs), tuple(outputs), source)
 
 
-def _kind(item: Mapping[str, Any]) -> str:
+def _biased(layer: Layer, item: Mapping[str, Any]) -> bool:
+    """Whether a layer gets a bias: as in Keras, where its kernel is not given."""
+    if layer.kind not in WEIGHTED or "bias" in layer.weights or "kernel" not in layer.weights:
+        return False
+    wanted = item.get("use_bias")
+    if wanted is not None:
+        return bool(wanted)
+    return not item.get("weights") and layer.kind not in ("lstm", "gru", "simple_rnn")
+
+
+def _kind(item: dict[str, Any]) -> str:
+    """The kind by the Network's word; an ``activation`` layer becomes its function's."""
     kind = item.get("kind")
+    if str(kind).lower() == "activation" and item.get("activation"):
+        kind = item.pop("activation")
     if not isinstance(kind, str):
         raise _Fault("the key 'kind' is missing (dense, conv2d, relu, …)")
     plain = kind.lower().replace("_", "")
@@ -383,54 +428,3 @@ def _line_finder(path: Path) -> Any:
         return found[0].at(("layers", index)) if found[0] is not None else None
 
     return line
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of a Network file, for editors; both forms."""
-    number, text = {"type": "number"}, {"type": "string"}
-    whole = {"type": "integer", "minimum": 1}
-    shape = {"type": "array", "items": {"type": ["integer", "null"], "minimum": 1}}
-    shared = {
-        "bits": {**number, "description": "of weights and activations"},
-        "weight_bits": number,
-        "activation_bits": number,
-        "strategy": {"enum": list(STRATEGIES)},
-        "reuse_factor": whole,
-        "sparsity": {**number, "minimum": 0, "maximum": 1, "description": "share of zeros"},
-    }
-    weight = {
-        "type": "object",
-        "required": ["shape"],
-        "properties": {"shape": shape, "bits": number, "nonzero": {"type": ["integer", "null"]}},
-    }
-    layer = {
-        "type": "object",
-        "required": ["kind"],
-        "properties": {
-            "kind": {"enum": sorted(KINDS)},
-            "name": text,
-            "inputs": {"type": "array", "items": text, "description": "default: the one before"},
-            "input_shapes": {"type": "array", "items": shape},
-            "output_shape": shape,
-            "precision": {**text, "description": "ap_fixed<16,6>: of weights and output"},
-            "weights": {"type": "object", "additionalProperties": weight},
-            **shared,
-            **{key: {} for key in sorted(network_shapes.SETTINGS)},
-        },
-    }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "edgeflow Network",
-        "type": "object",
-        "required": ["layers"],
-        "properties": {
-            "format": {"const": FORMAT},
-            "name": text,
-            "input_shape": shape,
-            **shared,
-            "io": {"enum": ["parallel", "stream"]},
-            "clock_mhz": number,
-            "part": text,
-            "layers": {"type": "array", "items": layer},
-        },
-    }

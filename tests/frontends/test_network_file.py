@@ -164,3 +164,36 @@ def test_layers_after_a_faulty_one_are_no_faults_of_their_own() -> None:
         network_file.from_record({"input_shape": [4], "layers": layers})
     assert len(caught.value.details) == 2
     assert "did you mean 'relu'" in str(caught.value)
+
+
+def test_activations_and_biases_as_keras_has_them() -> None:
+    network, _ = network_file.from_record(
+        {
+            "input_shape": [16],
+            "outputs": ["a"],
+            "layers": [
+                {"kind": "dense", "units": 4, "activation": "relu", "name": "a"},
+                {"kind": "Activation", "activation": "sigmoid"},
+                {"kind": "dense", "units": 2, "inputs": ["a"], "use_bias": False},
+            ],
+        }
+    )
+    assert [layer.kind for layer in network] == ["input", "dense", "relu", "sigmoid", "dense"]
+    assert network.layers[3].inputs == network.layers[4].inputs == ("a_relu",)
+    assert network.outputs == ("a_relu",)
+    assert network["a"].weights["bias"].shape == (4,)
+    assert "bias" not in network.layers[4].weights
+
+
+def test_hls4ml_structs_and_keras_models_are_no_networks(tmp_path: Path) -> None:
+    long = " " * 5000
+    for text in (
+        '{"layers": [{"name": "config2", "kind": "dense_config"}]' + long + ', "types": {}}',
+        '{"class_name": "Functional"' + long + ', "config": {}, "layers": []}',
+        "[1]",
+    ):
+        file = tmp_path / "n.json"
+        file.write_text(text)
+        assert not network_file.is_network(file)
+    file.write_text('{"name": "n"' + long + ', "layers": [{"kind": "dense"}]}')
+    assert network_file.is_network(file)
