@@ -13,6 +13,8 @@ MAC, where it was measured. Standard library alone.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -69,6 +71,31 @@ def chip_power(
     if sheet is not None:
         return _from_sheet(target, sheet, clock)
     return _from_architecture(target, clock)
+
+
+def of_version(target: Target) -> float:
+    """The factor of a runtime's release on the power; 1 where none is asked or none is known.
+
+    Later releases of X-CUBE-AI draw less: the law and its range are the calibration's.
+    """
+    law = coefficients()["versions"].get(target.settings.get("runtime"))
+    number = version_number(target.settings.get("runtime_version"))
+    return 1.0 if law is None or number is None else version_effect(law, number)
+
+
+def version_number(version: object) -> float | None:
+    """7.3 of ``7.3.0``; None of what is no version."""
+    parts = str("" if version is None else version).lstrip("v").split(".")
+    try:
+        return float(".".join(parts[:2]))
+    except ValueError:
+        return None
+
+
+def version_effect(law: Mapping[str, float], number: float) -> float:
+    """Power at a release against that at the law's reference, flat beyond the law's range."""
+    within = min(max(number, law["least"]), law["most"])
+    return math.exp(law["slope"] * (within - law["reference"]))
 
 
 def board_power(target: Target) -> Estimate:
@@ -166,6 +193,7 @@ def _from_measured(target: Target, point: OperatingPoint, clock: float) -> Estim
     scale = _scale(target, point, clock)
     supply = supply_of(target)
     words = _source(target, point)
+    release = of_version(target)
     if supply and point.supply_v and regulator(target) == "ldo":
         scale *= supply / point.supply_v
     if abs(scale - 1) > 0.02:
@@ -175,6 +203,9 @@ def _from_measured(target: Target, point: OperatingPoint, clock: float) -> Estim
     if point.runtime and point.runtime != target.settings.get("runtime"):
         factor *= OTHER_POINT
         words += f"; measured with {point.runtime}"
+    if release != 1:
+        scale *= release
+        words += f"; x {release:.3g} for release {target.settings['runtime_version']}"
     figure = target.figure("power", "chip_active")
     value = point.power_w * scale
     low, high = value / factor, value * factor
@@ -190,6 +221,7 @@ def _from_sheet(target: Target, point: OperatingPoint, clock: float) -> Estimate
     supply = supply_of(target)
     watts = sheet_power(target, clock, supply)
     assert watts is not None
+    watts *= of_version(target)
     assert point.current_ma is not None
     volts = supply if supply and kind == "ldo" else point.supply_v
     return Estimate.within(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -73,6 +73,10 @@ class Row:
     seconds: float
     supply_v: float
     clock_mhz: float
+    latency_s: float
+    """Of the performance run, which is another."""
+    version: float | None
+    """Of X-CUBE-AI."""
 
 
 def rows(data: Path) -> list[Row]:
@@ -95,6 +99,8 @@ def rows(data: Path) -> list[Row]:
                 1 / rate,
                 float(item["energy_supply_v"]),
                 float(item["clock_mhz"]),
+                float(item["latency_ms"]) * 1e-3,
+                power.version_number(item["compiler"].partition("X-CUBE-AI v")[2]),
             )
         )
     return found
@@ -111,7 +117,40 @@ def median(values: Iterable[float]) -> float:
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
-def activities(measured: Sequence[Row], boards: dict[str, Target]) -> dict[str, float]:
+VERSIONS: Final = {"reference": 8.0, "least": 7.1, "most": 9.5}
+"""Releases of X-CUBE-AI: that of the targets' figures, and the range in which power falls."""
+
+
+def version_law(measured: Sequence[Row]) -> dict[str, float]:
+    """How the power goes with X-CUBE-AI's release: the mean of the boards' slopes of its logarithm,
+    each network apart.
+    """
+    slopes = []
+    for board in sorted({row.board for row in measured if row.version}):
+        top = bottom = 0.0
+        own = [row for row in measured if row.board == board and row.version]
+        for benchmark in {row.benchmark for row in own}:
+            points = [
+                (min(row.version or 0.0, VERSIONS["most"]), math.log(row.watts))
+                for row in own
+                if row.benchmark == benchmark
+            ]
+            x, y = (sum(values) / len(points) for values in zip(*points, strict=True))
+            top += sum((a - x) * (b - y) for a, b in points)
+            bottom += sum((a - x) ** 2 for a, _ in points)
+        if bottom > 0:
+            slopes.append(top / bottom)
+    return {"slope": rounded(sum(slopes) / len(slopes)) if slopes else 0.0, **VERSIONS}
+
+
+def effect(row: Row, law: Mapping[str, float]) -> float:
+    """Of a row's release on its power."""
+    return 1.0 if row.version is None else power.version_effect(law, row.version)
+
+
+def activities(
+    measured: Sequence[Row], boards: dict[str, Target], law: Mapping[str, float]
+) -> dict[str, float]:
     """By board, how much more inference draws than the data sheet's code at the same clock and
     supply: the median of its measurements.
     """
@@ -122,7 +161,7 @@ def activities(measured: Sequence[Row], boards: dict[str, Target]) -> dict[str, 
             if row.board == board:
                 sheet = power.sheet_power(boards[board], row.clock_mhz, row.supply_v)
                 if sheet:
-                    ratios.append(row.watts / sheet)
+                    ratios.append(row.watts / effect(row, law) / sheet)
         if ratios:
             found[board] = median(ratios)
     return found
@@ -142,18 +181,22 @@ def seen(measured: Sequence[Row]) -> list[tuple[Row, float]]:
     for row in measured:
         others = [r for r in measured if r.board == row.board and r.submission != row.submission]
         same = [r for r in others if r.runtime == row.runtime]
+        # The law of releases comes from the other boards alone.
+        law = version_law([r for r in measured if r.board != row.board])
         if same or others:
-            found.append((row, median(r.watts for r in same or others)))
+            usual = median(r.watts / effect(r, law) for r in same or others)
+            found.append((row, usual * effect(row, law)))
     return found
 
 
 def unseen(measured: Sequence[Row], boards: dict[str, Target]) -> list[tuple[Row, float]]:
     """Each row with what its board's data sheet and the other boards' activity make of it."""
-    factors = activities(measured, boards)
     found = []
     for row in measured:
-        if row.board in factors:
-            others = mean(value for name, value in factors.items() if name != row.board)
+        if row.board in PROCESSORS:
+            other = [r for r in measured if r.board != row.board]
+            law = version_law(other)
+            others = mean(activities(other, boards, law).values()) * effect(row, law)
             sheet = power.sheet_power(boards[row.board], row.clock_mhz, row.supply_v)
             assert sheet is not None
             found.append((row, sheet * others))
@@ -168,7 +211,8 @@ def calibrate(data: Path, boards: dict[str, Target]) -> dict[str, Any]:
         boards: the targets by `BOARDS`' names.
     """
     measured = rows(data)
-    factors = activities(measured, boards)
+    law = version_law(measured)
+    factors = activities(measured, boards, law)
     known, fresh = seen(measured), unseen(measured, boards)
     accuracy = [
         _accuracy(
@@ -192,6 +236,7 @@ def calibrate(data: Path, boards: dict[str, Target]) -> dict[str, Any]:
             "boards": {BOARDS[name]: rounded(value) for name, value in factors.items()},
             "source": SOURCE,
         },
+        "versions": {"x-cube-ai": law},
         "architectures": architectures(measured, boards),
         "fabric": {
             "unit": "J per cycle",
@@ -212,6 +257,53 @@ def calibrate(data: Path, boards: dict[str, Target]) -> dict[str, Any]:
     }
 
 
+def whole(
+    measured: Sequence[Row],
+    powers: Sequence[tuple[Row, float]],
+    latencies: Mapping[tuple[str, str, int], float],
+    group: Callable[[Row], str],
+    quantity: str,
+    designs: str,
+    goal: str,
+) -> dict[str, Any]:
+    """The record of an energy whose power and latency are both estimated.
+
+    Args:
+        measured: all rows.
+        powers: rows with the power (W) that others predict for them.
+        latencies: seconds that others predict, by board, benchmark and measured microseconds.
+        group: what a row's latency was predicted without.
+        quantity, designs, goal: words of the record.
+    """
+    pairs = [
+        (row, watts * latencies[key])
+        for row, watts in powers
+        if (key := (row.board.lower(), row.benchmark, round(row.latency_s * 1e6))) in latencies
+    ]
+    return conformal.accuracy(
+        [row.watts * row.seconds for row, _ in pairs],
+        [joules for _, joules in pairs],
+        [group(row) for row, _ in pairs],
+        quantity=quantity,
+        designs=designs,
+        goal=goal,
+        alternatives=_alternatives([row for row, _ in pairs], measured),
+    )
+
+
+def _alternatives(
+    asked: Sequence[Row], measured: Sequence[Row]
+) -> dict[str, Sequence[float | None]]:
+    return {
+        "MACs alone, at the other boards' energy per MAC": [
+            per_mac(row, measured) * row.macs for row in asked
+        ],
+        "Horowitz operation counting, as QKeras' qenergy does (45 nm)": [
+            counted(row) for row in asked
+        ],
+    }
+
+
 def _accuracy(
     pairs: Sequence[tuple[Row, float]],
     groups: Sequence[str],
@@ -228,14 +320,7 @@ def _accuracy(
         quantity=quantity,
         designs=designs,
         goal=goal,
-        alternatives={
-            "MACs alone, at the other boards' energy per MAC": [
-                per_mac(row, measured) * row.macs for row, _ in pairs
-            ],
-            "Horowitz operation counting, as QKeras' qenergy does (45 nm)": [
-                counted(row) for row, _ in pairs
-            ],
-        },
+        alternatives=_alternatives([row for row, _ in pairs], measured),
     )
 
 
@@ -283,9 +368,12 @@ def table(data: Path, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def write(data: Path, boards: dict[str, Target], path: Path) -> dict[str, Any]:
-    """Calibrate and write the coefficients' file."""
+def write(
+    data: Path, boards: dict[str, Target], path: Path, records: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """Calibrate and write the coefficients' file, with further records of accuracy."""
     found = calibrate(data, boards)
+    found["accuracy"] += records
     path.write_text(json.dumps(found, indent=1) + "\n")
     return found
 

@@ -34,10 +34,19 @@ def boards() -> dict[str, Target]:
 
 
 def test_a_measured_board_draws_what_was_measured() -> None:
-    assert watts("nucleo-u575zi-q") == pytest.approx(0.0249)
-    assert watts("nucleo-l4r5zi", runtime="tflm") == pytest.approx(0.0405)
+    assert watts("nucleo-u575zi-q") == pytest.approx(0.0254)
+    assert watts("nucleo-l4r5zi", runtime="tflm") == pytest.approx(0.0406)
     assert watts("nucleo-l4r5zi", runtime="microtvm") == pytest.approx(0.0532)
     assert watts("nucleo-l4r5zi", runtime="edgeflow") == pytest.approx(0.044)
+
+
+def test_later_releases_of_a_runtime_draw_less() -> None:
+    board = "nucleo-u575zi-q"
+    old, usual, new = (watts(board, runtime_version=v) for v in ("7.1.0", "8.0", "10.2"))
+    assert old > usual == watts(board) > new
+    assert new == watts(board, runtime_version="v9.9")  # flat beyond the measured ones
+    assert watts(board, runtime_version="nightly") == usual
+    assert watts(board, runtime="tflm", runtime_version="7.1") == watts(board, runtime="tflm")
 
 
 def test_behind_a_linear_regulator_power_goes_with_the_supply() -> None:
@@ -112,7 +121,12 @@ def test_an_fpga_board_nobody_measured_is_like_its_family_s() -> None:
 
 def test_shipped_coefficients_are_those_of_the_data(data_root: Path) -> None:
     found = power_calibration.calibrate(data_root, boards())
-    assert json.loads(power.COEFFICIENTS.read_text()) == json.loads(json.dumps(found))
+    shipped = json.loads(power.COEFFICIENTS.read_text())
+    # The last two records have the latency's errors, which take the networks themselves.
+    whole = shipped["accuracy"][len(found["accuracy"]) :]
+    shipped["accuracy"] = shipped["accuracy"][: len(found["accuracy"])]
+    assert shipped == json.loads(json.dumps(found))
+    assert len(whole) == 2
 
 
 def test_errors_on_groups_left_out_meet_the_goals(data_root: Path) -> None:
