@@ -10,7 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from edgeflow.estimate import mcu, mcu_write
+from edgeflow.estimate import mcu_table, mcu_write
 from edgeflow.frontends import loader
 from edgeflow.jobs import Runner
 from edgeflow.store import Store
@@ -29,5 +29,5 @@ if __name__ == "__main__":
             name: loader.load([data / "models" / "mlperf_tiny" / path], runner).network
             for name, path in TINY.items()
         }
-        mcu_write.write(data, networks, mcu.COEFFICIENTS)
-    print(mcu.COEFFICIENTS.read_text())
+        mcu_write.write(data, networks, mcu_table.COEFFICIENTS)
+    print(mcu_table.COEFFICIENTS.read_text())

@@ -8,23 +8,16 @@ boards left out. Units: cycles, s. Standard library alone.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
-from edgeflow.estimate import mcu_terms
+from edgeflow.estimate import mcu_memory, mcu_terms
+from edgeflow.estimate.mcu_table import coefficients, ram_piece, runtime_of
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
 from edgeflow.targets import Target
-
-COEFFICIENTS: Final = Path(__file__).with_name("coefficients") / "mcu.json"
-
-DEFAULT_RUNTIME: Final = "tflm-cmsis-nn"
-"""Of a target that says none."""
 
 FLOAT_CORES: Final = frozenset("cortex-m4 cortex-m7 cortex-m33 cortex-m55 cortex-m85".split())
 """Cores with single-precision hardware, of which float32 networks were measured or which are
@@ -46,18 +39,6 @@ class Ran:
     cycles: float
     factor: float
     words: str
-
-
-@cache
-def coefficients() -> dict[str, Any]:
-    """What the calibration found."""
-    found: dict[str, Any] = json.loads(COEFFICIENTS.read_text())
-    return found
-
-
-def runtime_of(target: Target, default: str = DEFAULT_RUNTIME) -> str:
-    """The runtime that a target's settings name, else the default."""
-    return str(target.settings.get("runtime") or default)
 
 
 def latency(
@@ -133,6 +114,7 @@ def _run(network: Network, target: Target, number_format: str, runtime: str) -> 
     found = _in_format(found, target, number_format, runtime, table)
     if isinstance(found, str):
         return found
+    found = _from_afar(found, network, target, runtime, table)
     low, high = table["macs"]
     if not low <= work <= high:
         words = f"{found.words}; {work:,.0f} MACs are outside the {low:,.0f} to {high:,.0f} of the"
@@ -231,6 +213,21 @@ def _number(version: str | None) -> float | None:
         return float(".".join(parts[:2]))
     except ValueError:
         return None
+
+
+def _from_afar(
+    found: Ran, network: Network, target: Target, runtime: str, table: dict[str, Any]
+) -> Ran:
+    """Slower where the activations are more than the largest piece of RAM beside the processor."""
+    piece, alive = ram_piece(target), mcu_memory.activations(network, runtime)
+    if piece is None or runtime == "vendor" or alive <= piece:
+        return found
+    slower = table["far"]
+    words = (
+        f"{found.words}; {alive:,.0f} B of activations are more than the {piece:,.0f} B of RAM in "
+        f"one piece: {slower['value']:g}x slower from other memory"
+    )
+    return Ran(found.cycles * slower["value"], _both(found.factor, slower["factor"]), words)
 
 
 def _in_format(

@@ -69,6 +69,11 @@ QEMU counts the instructions of edgeflow's kernels (docs/microcontrollers.md); w
 kernels are said to gain. Assumptions."""
 
 
+FAR: Final = (1.2, 0.15)
+"""How much slower a network runs whose activations lie in memory outside the chip, beforehand, and
+how far that may be off: an assumption."""
+
+
 @dataclass(frozen=True)
 class Fit:
     """Logarithms of the coefficients, by name: (family, term), (family, version), (class, core)."""
@@ -129,6 +134,7 @@ def _beforehand() -> tuple[list[tuple[str, ...]], dict[tuple[str, ...], Prior]]:
             priors["term", family, term] = (math.log(figure), wide, None)
     for name, (figure, spread) in cores_beforehand().items():
         priors["core", *name] = (math.log(figure), spread, None)
+    priors["far",] = (math.log(FAR[0]), FAR[1], None)
     # A version of X-CUBE-AI is like the one before it; the others' are like their family.
     before: tuple[str, ...] = ("version", "x-cube-ai", "7.3")
     for version in ("8.1", "9.0", "10.2"):
@@ -194,6 +200,7 @@ def _factors(row: Row) -> tuple[tuple[str, ...], ...]:
     return (
         ("version", row.family, row.version),
         ("core", CLASSES.get(row.family, "simd"), row.core),
+        *([("far",)] if row.far else []),
     )
 
 

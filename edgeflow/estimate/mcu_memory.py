@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from edgeflow.estimate import mcu, mcu_terms
+from edgeflow.estimate import mcu_terms
+from edgeflow.estimate.mcu_table import coefficients, runtime_of
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Layer, Network
 from edgeflow.targets import Target
@@ -96,10 +97,10 @@ def memory(
 
     Unknown for a vendor's own runtime and other number formats.
     """
-    name = runtime or mcu.runtime_of(target)
+    name = runtime or runtime_of(target)
     if name == "vendor":
         name = ON_TFLM.get(str(target.settings.get("accelerator") or target.architecture), name)
-    table = mcu.coefficients()["memory"]["runtimes"].get(name)
+    table = coefficients()["memory"]["runtimes"].get(name)
     width = {"int8": 1, "float32": 4}.get(number_format)
     rules = None if table is None else table["overlap"]
     if table is None or width is None:
@@ -116,14 +117,14 @@ def memory(
         weights = 4.0 * network.totals.parameters
         own, code = own * table["float32"]["runtime_ram"], code * table["float32"]["code"]
         wider = FLOAT_WIDER
-    activations = peak(network, rules) * width
+    alive = peak(network, rules) * width
     source = f"{name}: {{}}; {table['source']}"
     found = {
         "ram": _around(
-            activations + own,
+            alive + own,
             table["ram_factor"] * wider,
-            activations if rules is None else 0.0,
-            source.format(f"{activations:,.0f} B of activations and {own:,.0f} B of the runtime"),
+            alive if rules is None else 0.0,
+            source.format(f"{alive:,.0f} B of activations and {own:,.0f} B of the runtime"),
         ),
         "flash": _around(
             weights + code,
@@ -133,6 +134,12 @@ def memory(
         ),
     }
     return {name: _against(estimate, name, target) for name, estimate in found.items()}
+
+
+def activations(network: Network, runtime: str) -> float:
+    """Bytes of int8 activations that live at once with a runtime (the largest, where unknown)."""
+    table = coefficients().get("memory", {}).get("runtimes", {}).get(runtime)
+    return peak(network, table["overlap"] if table else None)
 
 
 def _against(estimate: Estimate, name: str, target: Target) -> Estimate:

@@ -15,21 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgeflow.estimate import conformal, mcu_graphs, mcu_memory, mcu_rows
+from edgeflow.estimate.mcu_rows import OVERLAP
 from edgeflow.network import Network
-
-OVERLAP: Final = {
-    "strided": 0.57,
-    "depthwise": 0.3,
-    "pool": 0.17,
-    "widening": 2.0,
-    "pointwise": 0.29,
-    "scratch": 39.0,
-    "scratch_most": 8192.0,
-}
-"""X-CUBE-AI's planner, as ST's published activation sizes show it: the share of the smaller of
-input and output that does not overlap, for operators with a stride above 1, depthwise ones,
-poolings and 1x1 convolutions that widen at most so many times; bytes of scratch for each element
-of a convolution's window. Chosen by hand on 19 footprints."""
 
 CHOSEN: Final = 1.1
 """The band of RAM is so many times wider than what networks left out give, for `OVERLAP` was chosen

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edgeflow.estimate import mcu_graphs, mcu_terms
+from edgeflow.estimate import mcu_graphs, mcu_memory, mcu_terms
 from edgeflow.network import Network
 
 BOARDS: Final = {
@@ -46,6 +46,23 @@ PUBLISHED: Final = (
 """Measured by others: Samsung/ONE issue 7598 (NUCLEO-F413ZH with CMSIS-NN), espressif/esp-tflite-
 micro's README (person detection without and with ESP-NN)."""
 
+NEAR: Final = 512 * 1024
+"""Bytes of the largest piece of RAM in the STM32H747, on which the zoo's large networks ran."""
+
+OVERLAP: Final = {
+    "strided": 0.57,
+    "depthwise": 0.3,
+    "pool": 0.17,
+    "widening": 2.0,
+    "pointwise": 0.29,
+    "scratch": 39.0,
+    "scratch_most": 8192.0,
+}
+"""X-CUBE-AI's planner, as ST's published activation sizes show it: the share of the smaller of
+input and output that does not overlap, for operators with a stride above 1, depthwise ones,
+poolings and 1x1 convolutions that widen at most so many times; bytes of scratch for each element
+of a convolution's window. Chosen by hand on 19 footprints."""
+
 CYCLES_PER_INSTRUCTION: Final = 1.4
 """Of a Cortex-M4 in int8 kernels: loads and taken branches take 2 to 4 cycles (Arm 100166, the
 core's technical reference manual, instruction timing), and flash adds to it. An assumption."""
@@ -62,7 +79,8 @@ INSTRUCTIONS: Final = {
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement; ``cycles`` of the board's own clock, ``amounts`` as `mcu_terms.count`."""
+    """One measurement; ``cycles`` of the board's own clock, ``amounts`` as `mcu_terms.count`;
+    ``far``: its activations do not fit `NEAR`."""
 
     family: str
     version: str
@@ -71,6 +89,7 @@ class Row:
     benchmark: str
     amounts: Mapping[str, float]
     cycles: float
+    far: bool = False
 
     @property
     def macs(self) -> float:
@@ -155,12 +174,14 @@ def _zoo(data: Path) -> list[Row]:
             continue
         benchmark = network_group(item["model"])
         cycles = float(item["inference_time_ms"]) * 1e3 * float(item["frequency"].split()[0])
-        amounts = mcu_terms.count(mcu_graphs.network_of(graph, benchmark))
+        network = mcu_graphs.network_of(graph, benchmark)
+        amounts = mcu_terms.count(network)
+        far = mcu_memory.peak(network, OVERLAP) > NEAR
         # The tables that name no version are of the zoo's first release, made with 7.3.
         version = short(item["tool_version"]) or "7.3"
         board = item["board"].lower()
         rows.append(
-            Row("x-cube-ai", version, board, BOARDS[item["board"]], benchmark, amounts, cycles)
+            Row("x-cube-ai", version, board, BOARDS[item["board"]], benchmark, amounts, cycles, far)
         )
     return rows
 

@@ -37,6 +37,9 @@ INSTRUCTIONS_BAND: Final = 1.6
 """Of cycles that follow from counted instructions: 1.4 cycles each is an assumption, 0.9 to 2.2 are
 possible."""
 
+FAR_BAND: Final = 1.2
+"""Of the factor for activations in memory outside the chip, of which four rows were seen."""
+
 ONE_ROW: Final = 2.5
 """The band of a runtime of which one network was measured. An assumption."""
 
@@ -137,6 +140,7 @@ def latency(rows: Sequence[Row], ratios: Sequence[float], guesses: Guesses) -> d
             }
             for family in NPUS
         },
+        "far": {"value": _rounded(math.exp(found.values["far",])), "factor": FAR_BAND},
         "float32": {
             "value": _rounded(math.exp(middle)),
             "factor": _up(math.exp(max(abs(log - middle) for log in logs))),

@@ -18,6 +18,7 @@ from edgeflow.estimate import (
     mcu_memory,
     mcu_memory_calibration,
     mcu_rows,
+    mcu_table,
     mcu_terms,
 )
 from edgeflow.estimate.mcu_rows import Row
@@ -135,6 +136,15 @@ def width(estimate: Estimate) -> float:
     return estimate.high / estimate.low
 
 
+def test_activations_outside_the_chip_slow_it_down() -> None:
+    board = asked("nucleo-h743zi", runtime="x-cube-ai", runtime_version="8.1")
+    near = mcu.latency(small(), board)["latency"]
+    far = mcu.latency(small(), asked("nucleo-h743zi", ram_length=100, runtime_version="8.1"))
+    assert valued(far["latency"]) > valued(near)
+    assert "from other memory" in far["latency"].source
+    assert width(far["latency"]) > width(near)
+
+
 def test_what_was_not_measured_has_a_wider_band_and_says_so() -> None:
     network = small()
     network = network.with_layers(tuple(replace(layer, macs=10 * layer.macs) for layer in network))
@@ -191,7 +201,7 @@ def test_memory_by_hand() -> None:
     # input 256 and convolution 1024 elements; then the depthwise's 1024 beside it
     assert mcu_memory.peak(network, None) == 2048
     assert mcu_memory.weight_bytes(network) == 9 * 4 * 16 + 4 * 16 + 9 * 16 + 160 + 40
-    rules = {**mcu_memory_calibration.OVERLAP, "depthwise": 0.5, "scratch": 0.0}
+    rules = {**mcu_rows.OVERLAP, "depthwise": 0.5, "scratch": 0.0}
     assert mcu_memory.peak(network, rules) == 1024 + 512
 
 
@@ -205,7 +215,7 @@ def test_a_short_cut_stays_alive() -> None:
     network = Network("short", layers, ("x",), ("y",))
     assert mcu_memory.peak(network, None) == 3 * 128
     # the second convolution writes over its input; x waits for the sum
-    overlap = {**mcu_memory_calibration.OVERLAP, "pointwise": 0.0}
+    overlap = {**mcu_rows.OVERLAP, "pointwise": 0.0}
     assert mcu_memory.peak(network, overlap) == 2 * 128 + 0
     assert mcu_memory.weight_bytes(network) == 2 * (64 + 32)
 
@@ -272,7 +282,7 @@ def test_the_fit_finds_what_made_the_rows() -> None:
 
 
 def test_the_file_says_what_it_reached() -> None:
-    record = json.loads(mcu.COEFFICIENTS.read_text())
+    record = json.loads(mcu_table.COEFFICIENTS.read_text())
     by_name = {(row["quantity"], row["designs"]): row for row in record["accuracy"]}
     assert len(by_name) == len(record["accuracy"])
     assert record["limits"]
