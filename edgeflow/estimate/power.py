@@ -34,6 +34,11 @@ of the current at the range's highest clock."""
 OTHER_POINT: Final = 1.2
 """The band's further factor where clock or supply are not those of the measurement. Assumed."""
 
+OF_DESIGN: Final = (0.5, 0.1, 1.0)
+"""Share of an accelerator's thermal design power that it draws, where that alone is published:
+value, low, high. An assumption; a TPU v3 in production draws 0.49 of its own (Jouppi et al. 2021).
+"""
+
 RATED: Final = "rated_clock_mhz"
 """The setting that has a target's own clock where another is asked for (`edgeflow.whatif`)."""
 
@@ -65,6 +70,14 @@ def chip_power(
         return _with_macs(target, _from_measured(target, measured, clock), network, latency)
     if given is not None:
         return figure_estimate(target, "chip_active", factor=_band("seen"))
+    design = target.figure("power", "chip_tdp")
+    if target.kind == "npu" and design is not None:
+        value, low, high = (share * design.value for share in OF_DESIGN)
+        return Estimate(
+            value, low, high, "W", "model",
+            f"{OF_DESIGN[0]:.0%} of the design power ({OF_DESIGN[1]:.0%} to {OF_DESIGN[2]:.0%}, "
+            f"assumed): {target.source_of(design)}",
+        )  # fmt: skip
     if clock is None:
         return unknown("W", target.why_unknown("power", "chip_active"))
     sheet = _at(target, clock, [p for p in target.operating_points if p.current_ma])

@@ -84,6 +84,12 @@ def test_no_power_is_made_up() -> None:
     assert "no measurement" in (found.reason or "")
 
 
+def test_a_design_power_bounds_an_accelerator() -> None:
+    found = power.chip_power(targets.load("coral-usb-accelerator"))
+    assert (found.low, found.value, found.high) == pytest.approx((0.2, 1.0, 2.0))
+    assert "assumed" in found.source
+
+
 def test_a_given_power_wins() -> None:
     assert power.chip_power(asked("nucleo-l4r5zi", chip_active=0.5)).value == 0.5
 
