@@ -12,8 +12,8 @@ The model, per inference::
 * **Time of a product.** 64 lanes of 64 products: ``positions * outputs / 64 * (taps * inputs / 64
   + overhead * blocks)`` cycles, inputs as stored. A streamed kernel takes the longer of that and of
   its transfer, which is repeated for each strip where the activations are too large for the chip.
-* **Host.** A call costs a fixed time, an output a time for each byte and each pixel: the driver
-  rearranges it on the processor.
+* **Host.** A call costs a fixed time. An output comes with its channels in eights, and the driver
+  rearranges it on the processor: a time for each pixel and for each element.
 
 Coefficients (`coefficients/edge_tpu.json`) come from published measurements. Units: s, B, Hz.
 """
@@ -148,7 +148,8 @@ class Load:
     """What an inference asks of the Edge TPU: operations that are alike counted together.
 
     ``operations`` are (operation, whether its kernel is streamed, how many). ``entering`` and
-    ``leaving`` are elements of the Network's ports, ``pixels`` those of its outputs.
+    ``leaving`` are elements of the Network's ports, ``pixels`` those of its outputs, ``padded`` the
+    bytes that leave: channels in eights.
     """
 
     operations: tuple[tuple[Work, bool, int], ...]
@@ -156,6 +157,7 @@ class Load:
     entering: int
     leaving: int
     pixels: int
+    padded: int
 
 
 def load(network: Network) -> Load:
@@ -164,9 +166,11 @@ def load(network: Network) -> Load:
     kept = memory(works)
     counts = Counter((replace(work, name=""), work.name in kept.streamed) for work in works)
     entering, leaving = workload.ports(network)
-    pixels = sum(_pixels(network, name) for name in network.outputs)
+    channels = [(_pixels(network, name), network[name].output_size) for name in network.outputs]
+    pixels = sum(count for count, _ in channels)
+    padded = sum(count * _up(size // count, 8) for count, size in channels)
     operations = tuple((work, streamed, count) for (work, streamed), count in counts.items())
-    return Load(operations, kept, entering, leaving, pixels)
+    return Load(operations, kept, entering, leaving, pixels, padded)
 
 
 def seconds(
@@ -174,8 +178,8 @@ def seconds(
 ) -> float:
     """Seconds of one inference. `bus` is ``usb2``, ``usb3`` or ``pcie``."""
     total = constants[f"{bus}_call"] + found.entering * constants[f"{bus}_byte_in"]
-    total += found.leaving * constants[f"{bus}_byte_out"]
-    total += found.pixels * constants[f"{bus}_pixel_out"]
+    total += found.padded * constants[f"{bus}_byte_out"]
+    total += found.pixels * constants["pixel_out"] + found.leaving * constants["element_out"]
     for work, streamed, count in found.operations:
         time = _cycles(work, constants) / clock_hz
         if streamed:
@@ -212,7 +216,7 @@ def _cycles(work: Work, constants: Mapping[str, float]) -> float:
 def _pixels(network: Network, name: str) -> int:
     shape = network[name].output_shape
     size = network[name].output_size
-    return size // max(1, shape[-1] or 1) if len(shape) > 1 else 1
+    return max(1, size // max(1, shape[-1] or 1)) if len(shape) > 1 else 1
 
 
 def bus_of(target: Target) -> str | None:

@@ -23,8 +23,8 @@ START: Final[Mapping[str, float]] = {
     **{f"{bus}_call": 200e-6 for bus in ("pcie", "usb3", "usb2")},
     **{f"{bus}_byte_{way}": 2.5e-9 for bus in ("pcie", "usb3") for way in ("in", "streamed")},
     **{f"usb2_byte_{way}": 25e-9 for way in ("in", "streamed")},
-    "pcie_byte_out": 5e-9, "usb3_byte_out": 5e-9, "usb2_byte_out": 30e-9,
-    **{f"{bus}_pixel_out": 100e-9 for bus in ("pcie", "usb3", "usb2")},
+    "pcie_byte_out": 2.5e-9, "usb3_byte_out": 2.5e-9, "usb2_byte_out": 25e-9,
+    "pixel_out": 100e-9, "element_out": 5e-9,
     **{f"{bus}_kernel": 10e-6 for bus in ("pcie", "usb3", "usb2")},
     "operation": 2e-6, "tap": 1.0, "tap_overhead": 1.0, "weight": 0.004, "depthwise": 1.0,
     "element": 0.001, "move": 0.03,
@@ -46,7 +46,11 @@ LIMITS: Final = (
 
 
 def fit(samples: Sequence[tuple[Row, Load]], rounds: int = 8) -> dict[str, float]:
-    """The constants of least mean absolute log error, families alike."""
+    """The constants of least mean absolute log error, families alike.
+
+    Detectors are left out: the boxes' selection, which their networks do not show, is the host's.
+    """
+    samples = [item for item in samples if item[0].family != "ssd"]
     truths = [row.seconds for row, _ in samples]
     families = [row.family for row, _ in samples]
 
