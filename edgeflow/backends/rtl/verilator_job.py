@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +18,7 @@ import numpy as np
 from edgeflow.backends.cxx_job import find_compiler
 from edgeflow.backends.rtl.bench_job import save, to_integers, to_values
 from edgeflow.errors import JobError, ToolchainError
+from edgeflow.store import cache_root
 
 Array = np.ndarray[Any, Any]
 AGAIN = "make it again: edgeflow env remove rtl && edgeflow env sync rtl"
@@ -163,26 +166,48 @@ def build(
     )  # fmt: skip
     (folder / "main.cpp").write_text(main if main is not None else driver(design))
     progress(1, 3, "compile the simulation")
-    # Reading Verilator's headers takes longer than a thousand lines of its code: two units.
-    model = sorted(path.name for path in folder.glob("Vdut*.cpp"))
-    units = {"all": [*model, "main.cpp"], "library": ["verilated.cpp", "verilated_threads.cpp"]}
-    flags = [
-        "-std=c++17", "-w", f"-I{folder}", f"-I{root}/include",
-        f"-I{root}/include/vltstd", "-DVM_TRACE=0", "-DVM_COVERAGE=0", "-DVERILATOR=1",
-    ]  # fmt: skip
+    includes = [f"-I{root}/include", f"-I{root}/include/vltstd"]
+    # One unit: reading Verilator's headers takes longer than a thousand lines of its code.
+    source, made = folder / "unit_all.cc", folder / "unit_all.o"
+    parts = [*sorted(path.name for path in folder.glob("Vdut*.cpp")), "main.cpp"]
+    source.write_text("".join(f'#include "{part}"\n' for part in parts))
 
-    def compile_unit(name: str) -> Path:
-        source, made = folder / f"unit_{name}.cc", folder / f"unit_{name}.o"
-        source.write_text("".join(f'#include "{part}"\n' for part in units[name]))
-        level = "-O0" if name == "library" else "-O1"
-        call([compiler, *flags, level, "-c", str(source), "-o", str(made)], "the C++ compiler")
+    def model() -> Path:
+        command = [compiler, *FLAGS, f"-I{folder}", *includes, "-O1", "-c", str(source)]
+        call([*command, "-o", str(made)], "the C++ compiler")
         return made
 
     with ThreadPoolExecutor(max_workers=2) as pool:
-        objects = list(pool.map(compile_unit, units))
+        futures = [pool.submit(model), pool.submit(library, compiler, includes)]
+        objects = [str(future.result()) for future in futures]
     program = folder / "simulation"
-    call([compiler, *(str(o) for o in objects), "-o", str(program), "-pthread"], "the C++ compiler")
+    call([compiler, *objects, "-o", str(program), "-pthread"], "the C++ compiler")
     return program.absolute()
+
+
+FLAGS = ["-std=c++17", "-w", "-DVM_TRACE=0", "-DVM_COVERAGE=0", "-DVERILATOR=1"]
+
+
+def library(compiler: str, includes: Sequence[str]) -> Path:
+    """Verilator's own code, compiled: in edgeflow's cache, for it is the same for every design.
+
+    Raises:
+        JobError: the compiler failed.
+    """
+    command = [compiler, *FLAGS, *includes, "-O0"]
+    seen = Path(compiler).resolve().stat()
+    words = [version(), *command, str(seen.st_size), str(seen.st_mtime_ns)]
+    key = hashlib.sha256("\0".join(words).encode()).hexdigest()
+    target = cache_root() / "verilator" / f"{key[:24]}.o"
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            source, made = Path(scratch, "library.cc"), Path(scratch, "library.o")
+            names = ("verilated.cpp", "verilated_threads.cpp")
+            source.write_text("".join(f'#include "{name}"\n' for name in names))
+            call([*command, "-c", str(source), "-o", str(made)], "the C++ compiler")
+            made.replace(target)
+    return target
 
 
 def driver(design: Mapping[str, Any]) -> str:
