@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from edgeflow.errors import InputError
 from edgeflow.estimate.figures import figure_estimate
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
@@ -157,15 +158,35 @@ def sheet_power(target: Target, clock_mhz: float, supply_v: float | None = None)
 
 
 def regulator(target: Target) -> str:
-    """``ldo`` or ``smps``: what makes the core's voltage. Linear where the target does not say."""
-    found = str(target.settings.get("regulator", "ldo"))
-    return found if found in REGULATORS else "ldo"
+    """``ldo`` or ``smps``: what makes the core's voltage. Linear where the target does not say.
+
+    Raises:
+        InputError: the target's setting is another word.
+    """
+    found = target.settings.get("regulator", "ldo")
+    if found not in REGULATORS:
+        raise InputError(
+            f"expected a regulator of {' or '.join(REGULATORS)}, found {found!r}",
+            where=f"target '{target.name}'",
+        )
+    return str(found)
 
 
 def supply_of(target: Target) -> float | None:
-    """The supply voltage (V) asked for, or the target's own."""
+    """The supply voltage (V) asked for, or the target's own.
+
+    Raises:
+        InputError: the target's setting is no voltage.
+    """
     found = target.settings.get("supply_v")
-    return float(found) if isinstance(found, int | float) and found > 0 else None
+    if found is None:
+        return None
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found <= 60:
+        raise InputError(
+            f"expected a supply_v above 0 V and up to 60 V, found {found!r}",
+            where=f"target '{target.name}'",
+        )
+    return float(found)
 
 
 def _measured(target: Target) -> OperatingPoint | None:

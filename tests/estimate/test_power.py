@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edgeflow import targets, whatif
+from edgeflow.errors import InputError
 from edgeflow.estimate import power, power_calibration, power_fpga
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.network import Layer, Network
@@ -88,6 +89,20 @@ def test_a_design_power_bounds_an_accelerator() -> None:
     found = power.chip_power(targets.load("coral-usb-accelerator"))
     assert (found.low, found.value, found.high) == pytest.approx((0.2, 1.0, 2.0))
     assert "assumed" in found.source
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"supply_v": -2}, "supply_v above 0"),
+        ({"supply_v": "much"}, "supply_v above 0"),
+        ({"regulator": "boost"}, "regulator of ldo or smps"),
+    ],
+)
+def test_a_supply_that_cannot_be(settings: dict[str, Any], says: str) -> None:
+    for name in ("nucleo-l4r5zi", "ek-ra6m4"):
+        with pytest.raises(InputError, match=says):
+            power.chip_power(asked(name, **settings))
 
 
 def test_a_given_power_wins() -> None:
