@@ -132,7 +132,7 @@ def _output(layer: Layer) -> Shape | None:
     if kind.startswith("global_"):
         return (shape[-1],)
     if "pool" in kind:
-        window = _tuple(own.get("pool_size", 2), rank)
+        window = _pool(layer, rank)
         return (*_slid(shape, window, layer, rank), shape[-1])
     if kind == "flatten":
         return (_size(shape),)
@@ -149,6 +149,16 @@ def _output(layer: Layer) -> Shape | None:
         if axis in (-1, len(shape)) and all(one[-1] for one in layer.input_shapes):
             return (*shape[:-1], sum(one[-1] or 0 for one in layer.input_shapes))
     return None
+
+
+def _pool(layer: Layer, rank: int) -> tuple[int, ...]:
+    """The window of a pooling layer, whose input must have so many axes and channels."""
+    shape = layer.input_shapes[0]
+    if len(shape) != rank + 1:
+        raise ValueError(
+            f"expected an input of {rank + 1} dimensions for a {layer.kind}, found {list(shape)}"
+        )
+    return _tuple(layer.attributes.get("pool_size", 2), rank)
 
 
 def _units(layer: Layer) -> int | None:
