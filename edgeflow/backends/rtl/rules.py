@@ -122,7 +122,7 @@ def shared_because(network: Network, options: Mapping[str, Any]) -> str | None:
     predicted = predict(network)["lut"]
     return (
         f"unrolled it would take about {predicted:,.0f} LUTs: its multipliers are shared in time "
-        "(`style: stream` seeks the fastest design that fits)"
+        "(`style: stream` seeks the fastest design that fits, however long it takes to build)"
         + ("; `style: pipelined` unrolls it all the same" if predicted <= LARGEST else "")
     )
 

@@ -10,14 +10,16 @@ from typing import Any, Final
 from edgeflow.backends.rtl import names, reuse
 from edgeflow.frontends.model import Model
 from edgeflow.jobs import Job
+from edgeflow.synthesis import devices
 from edgeflow.targets import Target
 
 LUT6: Final = ("zynq", "7-series", "artix", "kintex", "virtex", "ultrascale", "xc7", "xcup")
 """Words in the architecture of a chip whose LUTs have 6 inputs."""
 LUT6_WORTH: Final = 1.6
 """4-input LUTs that one of 6 inputs replaces (the usual ratio of a device's logic cells)."""
-QUICK: Final = 100_000.0
-"""4-input LUTs that a design has at most which is made and simulated in minutes."""
+QUICK: Final = {True: 30_000.0, False: 100_000.0}
+"""4-input LUTs in the budget of a design that is made in minutes: with open place and route, and
+up to the simulation where there is none."""
 BLOCKS: Final = {"bram_18k": 18432, "bram_4k": 4096}
 """Bits of a memory block, parity bits included where the block has them."""
 
@@ -48,7 +50,7 @@ def compile_job(
     """The job that writes a streaming design (`stream_job.compile`).
 
     ``unasked``: why this style was taken where nobody asked for one. It becomes one of the design's
-    notes, and what unrolls whole layers on a large device, for hours, is not sought (`QUICK`).
+    notes, and a design that takes hours to build on a large device is not sought (`QUICK`).
 
     ``options``: ``reuse_factor`` (``auto`` or a number), ``layers`` (by Network layer:
     ``reuse_factor``), ``multiplier`` (``auto``, ``dsp``, ``lut``), ``input_type``; all optional.
@@ -58,7 +60,8 @@ def compile_job(
         inputs["golden"] = golden
     budget = budget_of(target)
     if unasked:
-        budget = replace(budget, lut=min(budget.lut or QUICK, QUICK))
+        quick = QUICK[devices.family(target) in devices.ROUTED]
+        budget = replace(budget, lut=min(budget.lut or quick, quick))
     return Job(
         entry="edgeflow.backends.rtl.stream_job:compile",
         toolchain="rtl",

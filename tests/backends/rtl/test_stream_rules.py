@@ -83,3 +83,15 @@ def test_a_budget_counts_blocks_and_wide_luts() -> None:
     zynq = stream.budget_of(targets.load("pynq-z2"))
     assert zynq.lut is not None
     assert math.isclose(zynq.lut, 53200 * 1.6)
+
+
+def test_a_style_that_nobody_asked_for_is_made_in_minutes(tmp_path) -> None:
+    model = networks.mlp().save(tmp_path / "model")
+    for name, most in (("ulx3s-85f", 30_000), ("alveo-u250", 100_000), ("icebreaker", 5280)):
+        target = targets.load(name)
+        job = stream.compile_job(model, target, {}, None, "net", "as it is too large")
+        assert job.params["budget"]["lut"] == most
+        assert job.params["note"] == "as it is too large"
+        asked = stream.compile_job(model, target, {}, None, "net")
+        assert asked.params["budget"]["lut"] == stream.budget_of(target).lut
+        assert "note" not in asked.params
