@@ -147,6 +147,14 @@ def cnn() -> Draft:
     return draft.dense("fc", 5, fixed(6, 0))
 
 
+def small_cnn() -> Draft:
+    """6x6x2 through a convolution and a dense layer, 6 bits."""
+    draft = Draft((6, 6, 2), seed=3).add("q", "quantize", quantizer=fixed(8, 1))
+    draft.conv("conv", 4, padding="valid", kernel=fixed(6, 0))
+    draft.add("relu", "relu", quantizer=fixed(6, 2, False)).flatten()
+    return draft.dense("fc", 3, fixed(6, 0))
+
+
 def float_cnn() -> Draft:
     """Float: convolution, batch norm (folded), a batch norm alone, tanh, average pool, softmax."""
     draft = Draft((8, 8, 2), seed=2).conv("conv", 4, padding="valid").norm("bn").add("relu", "relu")
