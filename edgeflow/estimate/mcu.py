@@ -76,10 +76,17 @@ def latency(
     }
 
 
+def core_of(target: Target) -> str:
+    """The target's core as the coefficients name it: ``cortex-m4`` of Arm Cortex-M4F."""
+    name = target.architecture.lower().replace(" ", "-").replace("_", "-").replace("+", "plus")
+    name = name.removeprefix("arm-")
+    return name.removesuffix("f") if name.startswith("cortex-m") else name
+
+
 def latency_from_instructions(instructions: float, target: Target) -> dict[str, Estimate]:
     """``latency_cycles`` and ``latency`` (s) of so many instructions of edgeflow's kernels."""
     table = coefficients()["latency"]
-    per = table["cycles_per_instruction"].get(target.architecture)
+    per = table["cycles_per_instruction"].get(core_of(target))
     if per is None or target.clock_mhz is None:
         why = f"nothing is known of the cycles per instruction of {target.architecture}"
         return {"latency_cycles": unknown("cycles", why), "latency": unknown("s", why)}
@@ -153,7 +160,7 @@ def _software(
     entry = table["runtimes"].get(runtime)
     if entry is None:
         return f"nothing is known of the runtime '{runtime}'"
-    core = target.architecture
+    core = core_of(target)
     ways = [table["families"][name] for name in entry["families"]]
     version = target.settings.get("runtime_version")
     wanted = str(version) if version is not None else None
@@ -174,9 +181,8 @@ def _software(
     cycles *= scale
     if not known_version and not said:
         factor = _both(factor, entry.get("unsaid", 1.0))
-    words = (
-        f"operators of the network in {runtime}{told or said} on {core}{which}; {table['source']}"
-    )
+    source = entry.get("source") or table["source"]
+    words = f"operators of the network in {runtime}{told or said} on {core}{which}; {source}"
     return Ran(cycles, factor, words)
 
 
@@ -184,7 +190,7 @@ def _band(entry: Mapping[str, Any], target: Target, measured: bool) -> tuple[flo
     if not measured:
         factor = entry["factor_board"] * OUTSIDE
         return factor, f" (a core that was not measured: the band is {OUTSIDE:g}x wider)"
-    if target.name in entry["boards"]:
+    if "source" in entry or target.name in entry["boards"]:
         return entry["factor_benchmark"], ""
     return entry["factor_board"], " (a board that was not measured)"
 
@@ -238,7 +244,7 @@ def _in_format(
         return found
     if number_format not in ("float32", "float16") or runtime == "vendor":
         return f"only int8 and float32 networks were measured, not {number_format}"
-    if target.architecture not in FLOAT_CORES:
+    if core_of(target) not in FLOAT_CORES:
         return f"{target.architecture} has no floating-point unit that was measured"
     ratio = table["float32"]
     factor = _both(found.factor, ratio["factor"])

@@ -52,8 +52,9 @@ CLASSES: Final = {"tflm": "scalar", "microtvm": "scalar", "edgeflow": "edgeflow"
 """Which instructions a family's kernels live by; ``simd`` where not said."""
 
 COREMARK: Final = {
-    "cortex-m0": 2.33, "cortex-m0plus": 2.46, "cortex-m3": 3.34, "cortex-m4": 3.42,
-    "cortex-m33": 4.02, "cortex-m7": 5.01, "cortex-m55": 4.40, "cortex-m85": 6.28, "rxv2": 4.55,
+    "cortex-m0": 2.33, "cortex-m0plus": 2.46, "cortex-m23": 2.64, "cortex-m3": 3.34,
+    "cortex-m4": 3.42, "cortex-m33": 4.02, "cortex-m7": 5.01, "cortex-m55": 4.40,
+    "cortex-m85": 6.28, "rxv2": 4.55,
 }  # fmt: skip
 """CoreMark/MHz that Arm and Renesas publish for their cores."""
 
@@ -61,8 +62,8 @@ DUAL_ISSUE: Final = 2.0
 """Arm: a Cortex-M7 does up to twice a Cortex-M4's work in signal processing."""
 
 OTHER_CORES: Final = {
-    "simd": {"cortex-m0": 6.0, "cortex-m0plus": 5.5, "cortex-m3": 2.5, "cortex-m55": 0.35,
-             "cortex-m85": 0.22, "rxv2": 1.6},
+    "simd": {"cortex-m0": 6.0, "cortex-m0plus": 5.5, "cortex-m23": 5.2, "cortex-m3": 2.5,
+             "cortex-m55": 0.35, "cortex-m85": 0.22, "rxv2": 1.6},
 }  # fmt: skip
 """Cycles against a Cortex-M4's where no board was measured: without dual multiply-accumulates as
 QEMU counts the instructions of edgeflow's kernels (docs/microcontrollers.md); with Helium as Arm's

@@ -136,6 +136,12 @@ def width(estimate: Estimate) -> float:
     return estimate.high / estimate.low
 
 
+@pytest.mark.parametrize("name", ["cortex-m4f", "Arm Cortex-M4F", "cortex_m4"])
+def test_a_core_goes_by_its_usual_names(name: str) -> None:
+    board = targets.load("nucleo-l4r5zi")
+    assert cycles(small(), replace(board, architecture=name)) == cycles(small(), board)
+
+
 def test_activations_outside_the_chip_slow_it_down() -> None:
     board = asked("nucleo-h743zi", runtime="x-cube-ai", runtime_version="8.1")
     near = mcu.latency(small(), board)["latency"]
