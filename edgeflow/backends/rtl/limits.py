@@ -32,6 +32,10 @@ def limits() -> list[Limit]:
             (), f"at most {rules.LARGEST:,} LUTs of adders, by prediction",
             "style: stream, fewer bits, or pruning", UNROLLED,
         ),
+        Limit(
+            (), "Verilog, no VHDL",
+            "a tool for both takes it as a component; the other styles write VHDL too", STREAM,
+        ),
     ]  # fmt: skip
     found += [Limit(rule.kinds, rule.limit, rule.remedy) for rule in rules.ATTRIBUTES]
     return found
