@@ -171,6 +171,9 @@ def settle(asked: Asked, subject: Subject) -> Asked:
             f"estimated for the design's own part, {part}; the target has {target.chip} "
             f"(--set part={target.chip})"
         )
+    if subject.multipliers and "multipliers" not in target.settings:
+        bound = {**target.settings, "multipliers": subject.multipliers}
+        target = replace(target, settings=bound)
     layers = _layers(subject, given)
     options = asked.backend.options({**own, **given, "layers": layers}, "the design's options")
     return replace(asked, target=target, options=options, notes=tuple(notes))

@@ -34,8 +34,8 @@ class Subject:
 
     ``options`` are the hls4ml backend's that come with it; ``weights`` an ``.npz`` of arrays
     ``LAYER/ROLE``; ``kernels`` where a project's weights stand. ``design``: it is a finished
-    hls4ml project, which needs no check of whether hls4ml could make it. ``counted`` keeps digits
-    by layer, type and default bits.
+    hls4ml project, which needs no check of whether hls4ml could make it. ``multipliers``:
+    what it binds them to, ``dsp`` or ``logic``. ``counted`` keeps digits by layer, type and bits.
     """
 
     network: Network
@@ -44,6 +44,7 @@ class Subject:
     kernels: Mapping[str, hls_project.Kernel] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     design: bool = False
+    multipliers: str | None = None
     counted: dict[tuple[str, str, int], list[float]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -80,7 +81,13 @@ def read(paths: Sequence[Path], runner: Callable[[], AbstractContextManager[Runn
     project = hls_project.read(ours[0], rest)
     if project.network is not None:
         return Subject(
-            project.network, project.options, None, project.kernels, project.notes, design=True
+            project.network,
+            project.options,
+            None,
+            project.kernels,
+            project.notes,
+            design=True,
+            multipliers=project.multipliers,
         )
     with runner() as chosen:
         model = loader.load(project.models, chosen)

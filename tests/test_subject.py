@@ -151,6 +151,19 @@ def test_the_designs_own_settings_unless_overridden(project: Path) -> None:
     assert any("xc7z020clg400-1" in note and "xcu250" in note for note in other["notes"])
 
 
+def test_what_multiplications_are_bound_to(project: Path) -> None:
+    assert subject.read([project], _no_runner).multipliers is None
+    utils = project / "firmware" / "nnet_utils"
+    utils.mkdir()
+    (utils / "nnet_mult.h").write_text("#pragma HLS BIND_OP variable=x op=mul impl=fabric\n")
+    found = subject.read([project], _no_runner)
+    assert found.multipliers == "logic"
+    bound = estimating.estimate_targets(lambda: found, ["pynq-z2"])["pynq-z2"]["estimates"]
+    assert bound["dsp"]["value"] == 0
+    (project / "build_prj.tcl").write_text("config_op mul -impl dsp\n")
+    assert subject.read([project], _no_runner).multipliers is None  # both are said
+
+
 def test_a_part_nobody_knows(project: Path) -> None:
     with pytest.raises(TargetError, match=r"xc9z020.*\n.*xc7z020clg400-1"):
         estimating.estimate_targets(

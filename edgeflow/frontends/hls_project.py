@@ -52,13 +52,15 @@ class Kernel:
 @dataclass(frozen=True)
 class Project:
     """What was read. ``network`` is None where only the yml is there: then ``models`` names the
-    model's files. ``options`` are the hls4ml backend's."""
+    model's files. ``options`` are the hls4ml backend's. ``multipliers``: ``dsp`` or ``logic``,
+    where a pragma or a build script binds them."""
 
     network: Network | None
     options: Mapping[str, Any]
     kernels: Mapping[str, Kernel] = field(default_factory=dict)
     models: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    multipliers: str | None = None
 
 
 def is_project(path: Path) -> bool:
@@ -130,7 +132,8 @@ def _folder(path: Path, config: Path | None = None) -> Project:
         if options.get("io", io) != io:
             notes.append(f"the firmware is io_{io}, the yml says io_{options['io']}")
         options["io"] = io
-    return Project(found.network, options, _kernels(path, found), notes=tuple(notes))
+    kernels, bound = _kernels(path, found), _multipliers(path)
+    return Project(found.network, options, kernels, notes=tuple(notes), multipliers=bound)
 
 
 def _config_alone(path: Path, models: tuple[Path, ...] = ()) -> Project:
@@ -265,6 +268,27 @@ def _scripts(path: Path) -> dict[str, str]:
             if key not in found and (match := pattern.search(text)):
                 found[key] = match[1]
     return found
+
+
+BOUND: Final = re.compile(
+    r"HLS\s+BIND_OP\b[^\n]*\bop\s*=\s*mul\b[^\n]*\bimpl\s*=\s*(\w+)"
+    r"|HLS\s+RESOURCE\b[^\n]*\bcore\s*=\s*\"?Mul_?(\w+)"
+    r"|config_op\s+mul\b[^\n]*-impl\s+(\w+)",
+    re.IGNORECASE,
+)
+IMPLEMENTATIONS: Final = {"dsp": "dsp", "dsp48": "dsp", "fabric": "logic", "lut": "logic"}
+
+
+def _multipliers(path: Path) -> str | None:
+    """What the sources or scripts bind multiplications to; None where nothing, or both, is said."""
+    sources = [*sorted((path / "firmware" / "nnet_utils").glob("nnet_*.h"))[:100]]
+    sources += sorted((path / "firmware").glob("*.cpp")) + sorted(path.glob("*.tcl"))
+    found = set()
+    for source in sources:
+        for match in BOUND.finditer(hls_text.text_of(source)):
+            word = next(filter(None, match.groups())).lower()
+            found.add(IMPLEMENTATIONS.get(word))
+    return found.pop() if len(found) == 1 else None
 
 
 def _kernels(path: Path, found: hls_network.Read) -> dict[str, Kernel]:
