@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from edgeflow import targets
@@ -32,19 +33,22 @@ Estimating = Callable[[Target, Mapping[str, Any]], Figures]
 
 @dataclass(frozen=True)
 class Verdict:
-    """A design that does not fit: ``over`` in words, ``advice``; ``certain``: outside the band."""
+    """A design that does not fit: ``over`` in words; ``certain``: outside the band; ``advise``
+    looks for what would fit, which may take a second."""
 
     over: str
-    advice: str
     certain: bool
+    advise: Callable[[], str]
 
     def problem(self) -> Problem:
         """As a refusal."""
-        return Problem(None, f"it cannot fit: {self.over}", self.advice)
+        return Problem(None, f"it cannot fit: {self.over}", self.advise())
 
     def warning(self) -> str:
         """As something that may be."""
-        return f"it may not fit: {self.over}; an estimate, which a synthesis decides. {self.advice}"
+        return (
+            f"it may not fit: {self.over}; an estimate, which a synthesis decides: {self.advise()}"
+        )
 
 
 def capacity(target: Target) -> dict[str, float]:
@@ -77,7 +81,8 @@ def verdict(
     words = ", ".join(_words(name, figures[name], room[name]) for name in over)
     least = figures["lut"].low
     certain = "lut" in over and least is not None and least > LOGIC * room["lut"]
-    return Verdict(words, _advice(network, target, options, estimating, figures, room), certain)
+    advise = partial(_advice, network, target, options, estimating, figures, room)
+    return Verdict(words, certain, advise)
 
 
 def _words(name: str, figure: Estimate, room: float) -> str:

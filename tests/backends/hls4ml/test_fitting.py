@@ -57,9 +57,9 @@ def test_only_what_is_outside_the_band_is_refused(
         name, value, most = ("DSP", dsp, 220) if dsp else ("LUT", lut, 53_200)
         assert f"about {value:,.0f} {name}" in found.over
         assert f"of {most:,}, {value / most:.3g} times" in found.over
-        holds = re.findall(r"(\S+) holds it as it is", found.advice)
+        holds = re.findall(r"(\S+) holds it as it is", found.advise())
         assert all(fitting.capacity(targets.load(name))["lut"] > lut for name in holds)
-        assert "would fit" not in found.advice
+        assert "would fit" not in found.advise()
 
 
 def test_no_estimate_no_verdict() -> None:
@@ -79,7 +79,7 @@ def test_the_smallest_reuse_factor_that_fits_is_advised() -> None:
     found = fitting.verdict(dense(64, 60), BOARD, given, estimating)  # type: ignore[arg-type]
     assert found is not None
     assert found.certain
-    factor = re.search(r"strategy: resource, reuse_factor: (\d+) would fit", found.advice)
+    factor = re.search(r"strategy: resource, reuse_factor: (\d+) would fit", found.advise())
     assert factor is not None
     assert factor[1] == "32"  # 31,250 of 0.8 x 53,200; 16 is the legal one before
     assert fitting.shared(given, 32)["layers"] == {"fc1": {"accum": "fixed<30,9>"}}
