@@ -7,7 +7,8 @@ Networks with weights and on those of shapes alone. Batch 1. Standard library al
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from edgeflow.network import Layer, Network, Shape
@@ -62,6 +63,15 @@ def of(network: Network) -> list[Work]:
             continue
         found.append(_work(layer))
     return found
+
+
+Counted = tuple[tuple[Work, int], ...]
+"""Operations, those that are alike counted together."""
+
+
+def counted(network: Network) -> Counted:
+    """The operations of a Network without their names: how many there are of each."""
+    return tuple(Counter(replace(work, name="") for work in of(network)).items())
 
 
 def ports(network: Network) -> tuple[int, int]:

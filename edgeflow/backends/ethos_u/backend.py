@@ -75,7 +75,8 @@ class EthosU(OnTFLite):
         result: Mapping[str, Any] | None = None,
     ) -> dict[str, Estimate]:
         """What it costs, by Vela's own figures once it has run."""
-        return costs.estimate(TFLITE.estimate(network, target, options), target, result)
+        file = TFLITE.estimate(network, target, options)
+        return costs.estimate(network, file, target, result, options.get("accelerator"))
 
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The compiled file, and Vela's tables."""

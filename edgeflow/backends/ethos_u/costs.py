@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from edgeflow.estimate import energy
+from edgeflow.backends.ethos_u import operators
+from edgeflow.estimate import energy, ethos_u
 from edgeflow.estimate.quantity import Estimate, unknown
+from edgeflow.network import Network
 from edgeflow.targets import Target
 
 SPREAD = 1.5
@@ -15,17 +18,24 @@ bounds their error, so the band is an assumption and says so."""
 
 
 def estimate(
-    found: dict[str, Estimate], target: Target, result: Mapping[str, Any] | None
+    network: Network,
+    found: dict[str, Estimate],
+    target: Target,
+    result: Mapping[str, Any] | None,
+    accelerator: str | None = None,
 ) -> dict[str, Estimate]:
     """The .tflite file's figures with Vela's cycles, latency and memory.
+
+    Before Vela has run, what a model of Vela says (`edgeflow.estimate.ethos_u`):
+    ``latency_cycles``, ``latency``, ``throughput``, ``sram`` and ``flash``. `accelerator` is the
+    option's, where the target's is not meant.
 
     ``sram`` and ``flash`` in bytes; ``dram_traffic`` … in bytes per inference where the memory is
     used at all, ``dram_bandwidth`` … in bytes per second; ``throughput`` in inferences per second;
     ``model_size`` is the compiled file's.
     """
     if not result or "cycles" not in result:
-        reason = "only the NPU's compiler can say: compile the model"
-        return found | {"latency_cycles": unknown("cycles", reason)}
+        return _before(network, found, target, accelerator)
     source = (
         f"Vela {result['version']}, {result['accelerator']}, {result['system_config']}, "
         f"{result['memory_mode']}"
@@ -67,4 +77,20 @@ def estimate(
                     rate, rate / SPREAD, rate * SPREAD, "B/s", "model",
                     f"{source}; traffic over latency",
                 )  # fmt: skip
+    return found | energy.board_energy(target, found["latency"])
+
+
+def _before(
+    network: Network, found: dict[str, Estimate], target: Target, accelerator: str | None
+) -> dict[str, Estimate]:
+    """What can be said without Vela; no latency where layers run on the processor."""
+    if accelerator:
+        target = replace(target, settings={**target.settings, "accelerator": accelerator})
+    said = ethos_u.estimate(network, target)
+    name = str(target.settings.get("accelerator") or "")
+    if name and (left := operators.remarks(network, name)):
+        reason = f"{left[0]}; the estimate has the NPU's part alone"
+        for quantity, unit in (("latency", "s"), ("throughput", "1/s")):
+            said[quantity] = unknown(unit, reason)
+    found = found | said
     return found | energy.board_energy(target, found["latency"])

@@ -91,11 +91,20 @@ def test_visual_wake_words_and_its_estimates(
     assert any(note.startswith("31 of 31 operators") for note in finished.result["notes"])
 
 
-def test_before_vela_has_run_the_cycles_are_unknown(runner: Runner, data_root: Path) -> None:
+def test_before_vela_has_run_its_cycles_lie_in_the_band(
+    runner: Runner, data_root: Path, tmp_path: Path
+) -> None:
+    """And its SRAM; then its own figures take their place."""
     network = load([data_root / KWS], runner).network
     target = targets.load("ethos-u55-128")
-    figures = BACKEND.estimate(network, target, BACKEND.options({}, "here"))
-    assert figures["latency_cycles"].value is None
+    options = BACKEND.options({}, "here")
+    before = BACKEND.estimate(network, target, options)
+    finished = compile_file(runner, data_root / KWS, tmp_path)
+    after = BACKEND.estimate(network, target, options, finished.path, finished.result)
+    for name in ("latency_cycles", "sram", "latency"):
+        assert before[name].low <= after[name].value <= before[name].high, name
+    assert "before compilation" in before["latency"].source
+    assert after["latency_cycles"].low == after["latency_cycles"].high
 
 
 def test_operators_that_fall_to_the_processor(
