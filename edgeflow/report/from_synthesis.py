@@ -189,9 +189,9 @@ def _tops(
             yield match[1]
         return
     if entry["backend"] == "hls4ml":
-        from edgeflow.backends.hls4ml.synthesis import top_name
+        from edgeflow.backends.identifiers import c_identifier
 
-        yield top_name(entry["options"].get("project") or f"{whole['name']}-{name}")
+        yield c_identifier(entry["options"].get("project") or f"{whole['name']}-{name}")
 
 
 def _target(entry: Mapping[str, Any], name: str) -> Any:

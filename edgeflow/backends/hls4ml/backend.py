@@ -23,6 +23,7 @@ from edgeflow.backends.hls4ml import (
 )
 from edgeflow.backends.hls4ml import options as recipe_options
 from edgeflow.backends.hls4ml.compilers import COMPILERS, for_device
+from edgeflow.backends.identifiers import c_identifier
 from edgeflow.errors import TargetError
 from edgeflow.estimate.hls_digits import Digits
 from edgeflow.estimate.quantity import Estimate
@@ -112,7 +113,7 @@ class Hls4ml(Configured):
             title="compile to HLS",
             inputs=_files(request),
             params={
-                "name": synthesis.top_name(options["project"] or request.name),
+                "name": c_identifier(options["project"] or request.name),
                 "part": options["part"] or request.target.chip,
                 "clock_ns": _clock_ns(request.target, options),
                 "compiler": options["compiler"],
@@ -216,7 +217,7 @@ class Hls4ml(Configured):
         if not asked:
             return None
         project = next((compiled / "project").iterdir())
-        name = synthesis.top_name(request.options["project"] or request.name)
+        name = c_identifier(request.options["project"] or request.name)
         predicted = self.estimate(request.model.network, request.target, request.options)
         request = replace(request, options=_settled(request.target, request.options))
         return synthesis.synthesise(request, name, project, run, predicted)
@@ -227,7 +228,7 @@ class Hls4ml(Configured):
         Raises:
             ToolError: naming those that were looked for and the way round.
         """
-        name = synthesis.top_name(options["project"] or name)
+        name = c_identifier(options["project"] or name)
         synthesis.check(name, _settled(target, options))
 
     def estimate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,9 +78,3 @@ def synthesise(
         notes=tuple(notes),
         report={**record, "comparison": rows, "remarks": vendor_estimates.remarks(record)},
     )
-
-
-def top_name(name: str) -> str:
-    """The top function's name: a C identifier."""
-    found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "model"
-    return found if found[0].isalpha() else f"net_{found}"
