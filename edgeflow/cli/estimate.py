@@ -56,6 +56,9 @@ def estimate(
         bool,
         typer.Option("--details", help="Every figure with its source; default for one target."),
     ] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write it as one HTML file, too.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Say what a model would cost on targets, without compiling it.
@@ -84,6 +87,10 @@ def estimate(
         settings=parse_settings(setting, "--set"),
         calibration=calibration,
     )
+    if html is not None:
+        from edgeflow.report.estimates_page import write
+
+        write(html, paths[0].stem, entries)
     if json:
         print(json_module.dumps({"targets": entries}, indent=1))
         return

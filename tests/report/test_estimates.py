@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from edgeflow.estimate.quantity import Estimate, unknown
+from edgeflow.report import estimates_page
 from edgeflow.report.estimates import render
 
 POINT = {
@@ -59,3 +60,14 @@ def test_readable_at_80_columns_without_colour() -> None:
     text = text_of(details=True, width=80)
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
+
+
+def test_the_page_holds_it_all_escaped() -> None:
+    hostile = {**BOARD, "notes": ["<script>alert(1)</script>"]}
+    page = estimates_page.render("a<b", {"board": hostile})
+    assert "<script" not in page
+    assert "a&lt;b" in page
+    for words in ("12.3 ms", "6.2–25 ms", "not known: nobody measured it", "the linker", "exact",
+                  "outside of what was calibrated"):  # fmt: skip
+        assert words in page, words
+    assert "http" not in page.replace("http-equiv", "")
