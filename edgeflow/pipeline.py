@@ -372,8 +372,7 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
     compiled = do(aim.backend.compile(request))
     result = dict(compiled.result)
     notes = [str(note) for note in result.get("notes", ())]
-    given = request
-    request, rounding = verifying.on_grid(given, result, do, data)
+    given, (request, rounding) = request, verifying.on_grid(request, result, do, data)
     synthesis = _further(session, aim, request, compiled, result, notes)
     simulations = [*aim.backend.simulate(request, compiled.path), *synthesis.simulations]
     examine = verifying.examine_job(aim.backend, given, request)
@@ -399,6 +398,7 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
         "layers": record.layer_rows(network),
         "estimates": {name: figure.to_json() for name, figure in estimates.items()},
         "vendor_synthesis": synthesis.report,
+        "tables": record.tables(aim.backend, compiled.path, result),
         "notes": notes,
         "error": None,
     }

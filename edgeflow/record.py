@@ -133,3 +133,9 @@ def stage(finished: Finished) -> dict[str, Any]:
         "cached": finished.cached,
         "key": finished.key,
     }
+
+
+def tables(backend: Any, compiled: Path, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the backend shows of its compiler, if it shows anything."""
+    found = backend.tables(compiled, result) if hasattr(backend, "tables") else []
+    return [asdict(table) for table in found]

@@ -39,6 +39,7 @@ __all__ = [
     "Request",
     "Simulation",
     "Synthesis",
+    "Table",
     "Tolerance",
 ]
 
@@ -124,6 +125,15 @@ class Synthesis:
     report: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class Table:
+    """What a compiler said of its operators or layers, row by row, for the report."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | float | None, ...], ...]
+
+
 Run = Callable[[Job], Finished]
 """Runs a job of the pipeline's, or finds it in the store."""
 
@@ -172,6 +182,8 @@ class Backend(Protocol):
         ``check_tools(name, target, options) -> None``: whether the vendor's tools are there,
             before any work of a run with ``--synthesise``; raises ToolError. ``name`` is the
             request's.
+        ``tables(compiled, result) -> list[Table]``: what the report shows of the compile job's
+            folder and result (``ahead`` and ``synthesis`` among it) beside the estimates.
         ``synthesise(request, compiled, run, asked) -> Synthesis | None``: run the tools behind it
             with ``run`` (a `Run`), one job after the other. ``asked``: whether the user wants a
             vendor's tools to run (``--synthesise``). A JobError or ToolchainError that it raises

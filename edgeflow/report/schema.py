@@ -293,6 +293,14 @@ class VendorSynthesis(_Record):
     remarks: list[str] = []
 
 
+class CompilerTable(_Record):
+    """What a compiler said of its operators or layers, row by row."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str | Number | None]] = []
+
+
 class TargetRecord(_Record):
     """All about one target.
 
@@ -319,6 +327,7 @@ class TargetRecord(_Record):
     estimates: dict[str, Estimate]
     deployment: Deployment | None = None
     vendor_synthesis: VendorSynthesis | None = None
+    tables: list[CompilerTable] = []
     notes: list[str] = []
     error: str | None = None
 

@@ -19,6 +19,8 @@ MEMORY = {
     "dsp": "DSP",
     "bram_18k": "BRAM",
     "uram": "URAM",
+    "ram": "RAM",
+    "flash": "flash",
     "model_size": "file",
     "weight_memory": "weights",
     "activation_memory": "act.",
@@ -65,6 +67,8 @@ def render(record: Record, console: Console) -> None:
         if target["vendor_synthesis"]:
             vendor.render(target["vendor_synthesis"], console, name)
     for name, target in record["targets"].items():
+        for table in target["tables"]:
+            _compiler_table(name, table, console)
         if target["precision"]:
             console.print(_types(name, target["precision"]))
         for line in _remarks(target):
@@ -207,6 +211,34 @@ def _remarks(target: Record) -> list[str]:
             f"on {board['inputs']:,} inputs"
         )
     return lines
+
+
+ROWS = 24
+"""Rows of a compiler's table that a terminal shows; the HTML report has them all."""
+
+
+def _compiler_table(name: str, given: Record, console: Console) -> None:
+    """Print what a compiler said of its operators, and how many rows are left out."""
+    from rich.text import Text
+
+    rows = given["rows"]
+    table = new_table(f"{name}: {given['title']}")
+    for index, column in enumerate(given["columns"]):
+        numbers = all(isinstance(row[index], (int, float)) for row in rows)
+        short = column == "name"  # a file's own names are long
+        table.add_column(
+            column,
+            justify="right" if numbers else "left",
+            overflow="ellipsis" if short else "fold",
+            no_wrap=short or numbers,
+        )
+    for row in rows[:ROWS]:
+        cells = [units.NONE if c is None else f"{c:,.6g}" if isinstance(c, float)
+                 else f"{c:,}" if isinstance(c, int) else c for c in row]  # fmt: skip
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+    if len(rows) > ROWS:
+        console.print(f"the first {ROWS} of {len(rows)}; the report has all", style="dim")
 
 
 def _types(name: str, tuned: Record) -> Table:

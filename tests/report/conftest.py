@@ -149,6 +149,13 @@ def make_sample() -> dict[str, Any]:
                     "macs": figure(5472, 1, "MAC"),
                 },
                 "notes": ["no vendor tool on PATH: resources are estimates"],
+                "tables": [
+                    {
+                        "title": "Operators on the NPU",
+                        "columns": ["operator", "cycles", "utilisation", "name"],
+                        "rows": [["Conv2D", 12345, 0.25, HOSTILE], ["Softmax", None, 0.0, "s"]],
+                    }
+                ],
                 "error": None,
             },
             "raspberry-pi-4": {

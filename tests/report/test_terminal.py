@@ -77,3 +77,14 @@ def test_estimates_alone(sample: dict[str, Any]) -> None:
     text = text_of(render_estimates, entries)
     assert "2.10 µJ ~" in text
     assert "tpu-v5e: cannot be compiled: layer 'x': no" in text
+
+
+def test_a_compilers_table_is_shown_and_cut_where_it_is_long(sample: dict[str, Any]) -> None:
+    text = text_of(render, sample, 100)
+    assert "pynq-z2: Operators on the NPU" in text
+    assert any(line.split()[:3] == ["Conv2D", "12,345", "0.25"] for line in text.splitlines())
+    (table,) = sample["targets"]["pynq-z2"]["tables"]
+    table["rows"] = [["Conv2D", number, 0.5, "n"] for number in range(30)]
+    text = text_of(render, sample, 100)
+    assert "the first 24 of 30; the report has all" in text
+    assert text.count("Conv2D") == 24

@@ -208,3 +208,13 @@ def test_writing_is_quick_and_small(sample: dict[str, Any], tmp_path: Path) -> N
         found.append([float(word) for word in done.stdout.split()])
     assert min(seconds for seconds, _ in found) < 2
     assert max(kilobytes for _, kilobytes in found) < 150_000
+
+
+def test_the_page_has_the_compilers_tables_whole(sample: dict[str, Any], tmp_path: Path) -> None:
+    (table,) = sample["targets"]["pynq-z2"]["tables"]
+    table["rows"] = [["Conv2D", number, None, f"layer {number}"] for number in range(30)]
+    write(sample, tmp_path)
+    page = Page((tmp_path / "report.html").read_text())
+    assert "Operators on the NPU (30)" in page.text
+    assert "layer 29" in page.text
+    assert json.loads((tmp_path / "report.json").read_text())["targets"]["pynq-z2"]["tables"]

@@ -17,10 +17,12 @@ from edgeflow.backends.base import (
     Run,
     Simulation,
     Synthesis,
+    Table,
     Tolerance,
 )
 from edgeflow.backends.cortex_m import costs, limits
 from edgeflow.backends.cortex_m.options import Options
+from edgeflow.backends.identifiers import c_identifier
 from edgeflow.backends.tflite.backend import BACKEND as TFLITE
 from edgeflow.backends.tflite.backend import REFERENCE
 from edgeflow.backends.tflite.backend import run as run_file
@@ -98,7 +100,7 @@ class CortexM(OnTFLite):
             title="write C",
             inputs={"tflite": request.base},
             params={
-                "name": request.options["library"] or _identifier(request.name),
+                "name": request.options["library"] or c_identifier(request.name),
                 "core": core(request.target, request.options),
             },
             imports=("ai_edge_litert.interpreter",),
@@ -194,6 +196,17 @@ class CortexM(OnTFLite):
         """The library's folder."""
         return {"library": compiled / "library"}
 
+    def tables(self, compiled: Path, result: Mapping[str, Any]) -> list[Table]:  # noqa: ARG002
+        """Each operator with its kernel, and its instructions where QEMU counted them."""
+        operators = result["operators"]
+        counts = (result.get("synthesis") or {}).get("by_operator") or [None] * len(operators)
+        rows = tuple(
+            (item["kind"], item["name"], item["kernel"] or "", item["macs"], count)
+            for item, count in zip(operators, counts, strict=True)
+        )
+        columns = ("operator", "name", "kernel", "MACs", "instructions")
+        return [Table("Operators of the library", columns, rows)]
+
 
 def _too_large(error: UnsupportedError, target: Target) -> UnsupportedError:
     """The linker's figures, and the boards that would hold the firmware."""
@@ -250,11 +263,6 @@ def memory(target: Target) -> dict[str, tuple[int, int]] | None:
 def core(target: Target, options: Mapping[str, Any]) -> str:
     """The core to compile for."""
     return str(options.get("core") or target.architecture)
-
-
-def _identifier(name: str) -> str:
-    found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "model"
-    return found if found[0].isalpha() else f"net_{found}"
 
 
 BACKEND = CortexM()

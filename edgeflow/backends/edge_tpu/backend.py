@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeflow.backends.base import Limit, Problem, Request
+from edgeflow.backends.base import Limit, Problem, Request, Table
 from edgeflow.backends.edge_tpu import costs
 from edgeflow.backends.edge_tpu import rules_job as rules
 from edgeflow.backends.edge_tpu.options import Options
@@ -112,6 +112,22 @@ class EdgeTPU(OnTFLite):
         if (made := compiled / "model_edgetpu.tflite").is_file():
             found["tflite_edgetpu"] = made
         return found
+
+    def tables(self, compiled: Path, result: Mapping[str, Any]) -> list[Table]:  # noqa: ARG002
+        """Where each operator runs; why not on the Edge TPU, and what to do about it."""
+        columns = ("operator", "name", "runs on", "reason", "remedy")
+        rows = tuple(
+            (
+                row["operator"],
+                row["name"],
+                "Edge TPU" if row["mapped"] else "processor",
+                row["reason"] or ("unsure" if row["unsure"] else ""),
+                row["remedy"],
+            )
+            for row in result["table"]
+        )
+        said = "by edgetpu_compiler" if result["source"] != "static" else "by the published rules"
+        return [Table(f"Operators, {said}", columns, rows)]
 
 
 def _digest(program: str | None) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeflow.backends.base import Limit, Problem, Request
+from edgeflow.backends.base import Limit, Problem, Request, Table
 from edgeflow.backends.ethos_u import costs, operators
 from edgeflow.backends.ethos_u.options import Options
 from edgeflow.backends.tflite.backend import BACKEND as TFLITE
@@ -81,6 +81,24 @@ class EthosU(OnTFLite):
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The compiled file, and Vela's tables."""
         return {"tflite_vela": compiled / "model_vela.tflite", "vela": compiled / "vela.json"}
+
+    def tables(self, compiled: Path, result: Mapping[str, Any]) -> list[Table]:  # noqa: ARG002
+        """Vela's table by operator, and what is left to the processor, with its reason."""
+        columns = ("operator", "cycles", "MACs", "utilisation", "name")
+        found = [
+            Table(
+                "Operators on the NPU, by Vela",
+                columns,
+                tuple(
+                    (row["operator"], row["cycles"], row["macs"], row["utilisation"], row["name"])
+                    for row in result["operators"]
+                ),
+            )
+        ]
+        if left := result["cpu_operators"]:
+            rows = tuple((i["kind"], i["name"], i["reason"] or "Vela gives none") for i in left)
+            found.append(Table("Operators on the processor", ("operator", "name", "reason"), rows))
+        return found
 
 
 BACKEND = EthosU()

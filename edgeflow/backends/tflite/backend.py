@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgeflow.backends import expected
-from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation
+from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation, Table
 from edgeflow.backends.tflite import costs, support, tolerances
 from edgeflow.backends.tflite.options import SAMPLES, Options
 from edgeflow.errors import DataError
@@ -122,6 +123,13 @@ class TFLite(Configured):
         found = {"tflite": compiled / "model.tflite", "operators": compiled / "model.json"}
         labels = compiled / "labels.txt"
         return {**found, "labels": labels} if labels.is_file() else found
+
+    def tables(self, compiled: Path, result: Mapping[str, Any]) -> list[Table]:  # noqa: ARG002
+        """How many operators of each kind the file has."""
+        facts = json.loads((compiled / "model.json").read_text())
+        floats = Counter(facts["operators"][index]["op"] for index in facts["float_operators"])
+        rows = tuple((kind, many, floats[kind]) for kind, many in facts["op_counts"].items())
+        return [Table("Operators of the file", ("operator", "count", "in float"), rows)]
 
 
 REFERENCE = ("tflite-runtime", "BUILTIN_REF")

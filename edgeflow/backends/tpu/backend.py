@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow.backends import expected
-from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation, Tolerance
+from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation, Table, Tolerance
 from edgeflow.backends.tpu import checks, costs
 from edgeflow.backends.tpu.generations import GENERATIONS
 from edgeflow.backends.tpu.options import Options
@@ -104,6 +104,14 @@ class Tpu(Configured):
             "mlir": compiled / "model.mlir",
             "signature": compiled / "signature.json",
         }
+
+    def tables(self, compiled: Path, result: Mapping[str, Any]) -> list[Table]:  # noqa: ARG002
+        """The compiler's cycles by layer, where it ran."""
+        layers = (result.get("ahead") or {}).get("layers")
+        if not layers:
+            return []
+        rows = tuple((name or "between layers", cycles) for name, cycles in layers.items())
+        return [Table("Cycles by layer, estimated by libtpu", ("layer", "cycles"), rows)]
 
 
 def _model(request: Request) -> dict[str, Path]:

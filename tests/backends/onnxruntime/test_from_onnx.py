@@ -1,4 +1,4 @@
-"""From an ONNX file (a small CNN as PyTorch exports it): retrained to int8, and compiled."""
+"""From an ONNX file (a small CNN that PyTorch exported): retrained to int8, and compiled."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from edgeflow.frontends.model import Model
 from edgeflow.frontends.reference import reference_job
 from edgeflow.jobs import Job, Runner
 
-FILE = "models/hls4ml_examples/onnx/three_layer_pytorch.onnx"
+FILE = Path(__file__).parents[2] / "frontends/pytorch/images_dynamo_batch.onnx"
 
 
 @pytest.fixture(scope="module")
 def data(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("data") / "data.npz"
     random = np.random.default_rng(0)
-    x = random.normal(size=(200, 16)).astype(np.float32)
-    y = (x[:, :5].argmax(axis=1)).astype(np.int64)
+    x = random.normal(size=(200, 1, 8, 8)).astype(np.float32)
+    y = (x[:, 0, 0].argmax(axis=1)).astype(np.int64)
     np.savez(file, x_train=x[:160], y_train=y[:160], x_test=x[160:], y_test=y[160:])
     job = Job("edgeflow.data_job:load", "keras", "data", {"file": file}, {"seed": 0})
     return runner.run(job).path
 
 
 @pytest.fixture(scope="module")
-def retrained(runner: Runner, data_root: Path, data: Path) -> Model:
-    model = load([data_root / FILE], runner)
+def retrained(runner: Runner, data: Path) -> Model:
+    model = load([FILE], runner)
     options = methods.options("int8", {"epochs": 2})
     job = methods.job("int8", model, data, {"seed": 0, **options})
     return Model(runner.run(job).path)
@@ -64,8 +64,17 @@ def test_retrained_to_int8_and_compiled(runner: Runner, retrained: Model, data: 
     assert equal > 0.98
 
 
-@pytest.mark.parametrize(("target", "backend"), [("raspberry-pi-4", "tflite"), ("tpu-v4", "tpu")])
+@pytest.mark.parametrize(
+    ("target", "backend"),
+    [("raspberry-pi-4", "tflite"), ("tpu-v4", "tpu"), ("raspberry-pi-4", "onnxruntime")],
+)
 def test_float_onnx_to_other_backends(
-    runner: Runner, data_root: Path, data: Path, target: str, backend: str
+    runner: Runner, data: Path, target: str, backend: str
 ) -> None:
-    assert agree(runner, load([data_root / FILE], runner), data, target, backend)
+    assert agree(runner, load([FILE], runner), data, target, backend)
+
+
+def test_hls4ml_takes_the_retrained_model(retrained: Model) -> None:
+    chosen = registry.get("hls4ml")
+    options = chosen.options({}, "here")
+    assert chosen.check(retrained.network, targets.load("pynq-z2"), options) == []
