@@ -3,8 +3,9 @@
 A correction is of one target, runtime and quantity: the factor by which measurements differed from
 the estimates (the median of the models' factors), and the band that is left, found by leaving each
 model out in turn (`edgeflow.estimate.conformal`). With few models the estimator's own band still
-counts: n models leave at least its n-th root's worth, ``band ** (1 / sqrt(n))``, which with one
-model is the whole band. Corrections are stored as JSON, in the user's folder by default.
+counts: n models leave at least ``band ** (1 / sqrt(n))`` of it, which with one model is the whole
+band, or the factor itself where that is more. Corrections are stored as JSON, in the user's folder
+by default.
 """
 
 from __future__ import annotations
@@ -115,9 +116,11 @@ def _fitted(rows: Sequence[Measured], source: str) -> Correction:
     count = len(by_model)
     # The estimator's own band, as a factor: the median over the rows.
     own_band = math.exp(_median([_log_band(row.estimate) for row in rows]))
-    band = conformal.factor(residuals) if count > 1 else own_band
+    # A board that lies outside of the band is unlike those it came from: its models may be, too.
+    least = max(own_band, factor, 1 / factor)
+    band = conformal.factor(residuals) if count > 1 else least
     if count < MANY:
-        band = max(band, own_band ** (1 / math.sqrt(count)))
+        band = max(band, least ** (1 / math.sqrt(count)))
     macs = [row.macs for row in rows]
     return Correction(
         first.target, first.runtime, first.quantity, float(f"{factor:.4g}"),

@@ -104,6 +104,14 @@ def test_one_model_keeps_the_whole_band(tmp_path: Path) -> None:
     assert one.band > two.band > five.band > 1.2
 
 
+def test_a_board_outside_of_the_band_gets_a_wider_one() -> None:
+    figure = Estimate.within(1.0, 1.2, "s", "model", "x")
+    row = corrections.Measured("b", None, "latency", "m", 3.0, figure, 100.0)
+    (one,) = corrections.fit([row], "r.csv")
+    assert one.factor == 3.0
+    assert one.band == pytest.approx(3.0, rel=1e-3)
+
+
 def test_a_network_of_another_size_gets_a_wider_band(tmp_path: Path) -> None:
     own = tmp_path / "c.json"
     found = calibrate(table(tmp_path, 10), no_runner)

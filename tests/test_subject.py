@@ -239,3 +239,20 @@ def test_every_real_configuration_is_read(data_root: Path) -> None:
         assert len(own) <= len(products)
         assert found.network.totals.macs > 0
         assert all(layer.kind != "opaque" for layer in found.network), file.name
+
+
+def test_a_configuration_beside_its_model(data_root: Path, runner: Runner) -> None:
+    folder = data_root / "models" / "mlperf_tiny_fpga" / "v0.7" / "ad" / "AD08"
+    files = [
+        folder / "inference" / "hls4ml_config.yml",
+        folder / "training" / "trained_model" / "model.h5",
+    ]
+    found = subject.read(files, lambda: contextlib.nullcontext(runner))
+    assert found.options["layers"]["q_dense"]["reuse_factor"] == 144
+    assert found.options["layers"]["q_dense"]["weight"] == "ap_fixed<13,1>"
+    assert "reuse_factor" not in found.options["layers"].get("q_activation", {})
+    counts = subject.digits(found, found.options)
+    assert set(counts) == {layer.name for layer in found.network if layer.kind == "dense"}
+    entry = estimating.estimate_targets(lambda: found, ["pynq-z2"])["pynq-z2"]
+    assert entry["problems"] == []
+    assert entry["estimates"]["ii"]["value"] >= 144
