@@ -122,6 +122,20 @@ def test_what_cannot_be_unrolled_says_how_much_and_what_would_hold_it() -> None:
     assert "such as ulx3s-" in text
 
 
+def test_a_model_that_is_yet_to_be_retrained_is_not_refused_for_its_size() -> None:
+    """Learnt bits and zeros make it ten times smaller: models/digits/open-fpga-tiny.yaml."""
+    layer = dense("fc", "x", 64, 20)
+    weight = replace(layer.weights["kernel"], bits=8, quantizer=None)
+    before = chain(start(64), replace(layer, weights={"kernel": weight}))
+    options = BACKEND.options({"latency_cycles": 3}, "test")
+    board = load("icebreaker")
+    assert rules.predict(before)["lut"] > 3 * 5280
+    assert BACKEND.check(before, board, options) == []
+    quantized = replace(weight, quantizer=Quantizer("fixed", 8, True, 0))
+    after = chain(start(64), replace(layer, weights={"kernel": quantized}))
+    assert "too large to unroll" in str(BACKEND.check(after, board, options)[0])
+
+
 def test_options_are_checked() -> None:
     for wrong in ({"style": "both"}, {"latency_cycles": -1}, {"top": "entity"}, {"speed": 3}):
         with pytest.raises(RecipeError):
