@@ -28,6 +28,10 @@ OUTSIDE: Final = 2.0
 kind of kernels. An assumption: the cores' factors then come from published CoreMark/MHz or from
 instruction counts."""
 
+FAR: Final = 1.2
+"""The band is so many times wider where activations lie outside the chip: other memories than the
+one board's that was measured are slower or faster. An assumption."""
+
 BEYOND: Final = 1.5
 """The same for a network with fewer or more multiply-accumulates than any that was measured."""
 
@@ -106,7 +110,7 @@ def latency_from_instructions(instructions: float, target: Target) -> dict[str, 
 
 def _run(network: Network, target: Target, number_format: str, runtime: str) -> Ran | str:
     """How it runs, or why that is not known."""
-    amounts = mcu_terms.count(network)
+    amounts = mcu_terms.count(network, _is_far(network, target, runtime))
     work = amounts["mac"] + amounts["dense_mac"] + amounts["depthwise_mac"]
     if work <= 0:
         return "the Network has no multiply-accumulates to go by"
@@ -121,7 +125,9 @@ def _run(network: Network, target: Target, number_format: str, runtime: str) -> 
     found = _in_format(found, target, number_format, runtime, table)
     if isinstance(found, str):
         return found
-    found = _from_afar(found, network, target, runtime, table)
+    if amounts["far"]:
+        words = "; the activations are more than one piece of its RAM: from other memory"
+        found = Ran(found.cycles, _both(found.factor, FAR), found.words + words)
     low, high = table["macs"]
     if not low <= work <= high:
         words = f"{found.words}; {work:,.0f} MACs are outside the {low:,.0f} to {high:,.0f} of the"
@@ -176,23 +182,26 @@ def _software(
         logs.append(math.log(cycles_of(amounts, family) * known["value"]))
         measured = measured and known["measured"]
     cycles = math.exp(sum(logs) / len(logs))
-    factor, which = _band(entry, target, measured)
     scale, told, known_version = _version(entry, wanted)
-    cycles *= scale
-    if not known_version and not said:
-        factor = _both(factor, entry.get("unsaid", 1.0))
+    factor, which = _band(entry, target, measured, known_version or bool(said))
     source = entry.get("source") or table["source"]
     words = f"operators of the network in {runtime}{told or said} on {core}{which}; {source}"
-    return Ran(cycles, factor, words)
+    return Ran(cycles * scale, factor, words)
 
 
-def _band(entry: Mapping[str, Any], target: Target, measured: bool) -> tuple[float, str]:
+def _band(
+    entry: Mapping[str, Any], target: Target, measured: bool, said: bool
+) -> tuple[float, str]:
+    """The band's factor, and what is to be said of it; ``said``: the version is known."""
+    own = "source" in entry or target.name in entry["boards"]
+    name = "benchmark" if own and measured else "board"
+    factor: float = entry[f"factor_{name}"]
+    if not said:
+        factor = entry.get(f"unsaid_{name}") or _both(factor, entry.get("unsaid", 1.0))
     if not measured:
-        factor = entry["factor_board"] * OUTSIDE
-        return factor, f" (a core that was not measured: the band is {OUTSIDE:g}x wider)"
-    if "source" in entry or target.name in entry["boards"]:
-        return entry["factor_benchmark"], ""
-    return entry["factor_board"], " (a board that was not measured)"
+        words = f" (a core that was not measured: the band is {OUTSIDE:g}x wider)"
+        return factor * OUTSIDE, words
+    return factor, "" if own else " (a board that was not measured)"
 
 
 def _version(entry: Mapping[str, Any], wanted: str | None) -> tuple[float, str, bool]:
@@ -221,19 +230,12 @@ def _number(version: str | None) -> float | None:
         return None
 
 
-def _from_afar(
-    found: Ran, network: Network, target: Target, runtime: str, table: dict[str, Any]
-) -> Ran:
-    """Slower where the activations are more than the largest piece of RAM beside the processor."""
-    piece, alive = ram_piece(target), mcu_memory.activations(network, runtime)
-    if piece is None or runtime == "vendor" or alive <= piece:
-        return found
-    slower = table["far"]
-    words = (
-        f"{found.words}; {alive:,.0f} B of activations are more than the {piece:,.0f} B of RAM in "
-        f"one piece: {slower['value']:g}x slower from other memory"
-    )
-    return Ran(found.cycles * slower["value"], _both(found.factor, slower["factor"]), words)
+def _is_far(network: Network, target: Target, runtime: str) -> bool:
+    """Whether the activations are more than the largest piece of RAM beside the processor."""
+    piece = ram_piece(target)
+    if piece is None or runtime == "vendor":
+        return False
+    return mcu_memory.activations(network, runtime) > piece
 
 
 def _in_format(

@@ -27,21 +27,21 @@ NOISE: Final = 0.06
 
 PRIORS: Final[Mapping[str, tuple[float, ...]]] = {
     # cycles on a Cortex-M4 (an NPU: its own), in the order of mcu_terms.TERMS:
-    # mac, dense, output, gather, depthwise mac and output, move, combine, function, one axis,
-    # layer, network
-    "x-cube-ai": (1.5, 2.75, 20, 1.5, 4, 20, 3, 8, 60, 20, 5e3, 2e4),
-    "cmsis-nn": (2.2, 3.8, 30, 2.5, 8, 30, 4, 10, 100, 1, 4e3, 5e3),
-    "tflm": (6, 5, 40, 1, 15, 40, 10, 30, 100, 1, 5e3, 5e3),
-    "microtvm": (4, 5, 40, 2, 8, 40, 4, 10, 100, 1, 4e3, 5e3),
-    "edgeflow": (1.5, 2, 20, 3, 5, 20, 3, 10, 60, 1, 1e3, 1e3),
-    "ne16": (0.01, 0.15, 0.1, 0.01, 0.2, 0.2, 0.2, 0.5, 5, 0.1, 2e3, 5e3),
-    "mvp": (0.7, 1, 5, 0.5, 1.5, 5, 2, 4, 50, 1, 5e3, 1e4),
-    "syntiant-core-2": (0.03, 0.05, 0.2, 0.02, 0.1, 0.2, 0.2, 0.5, 5, 0.1, 2e3, 5e3),
-    "xtensa-lx7": (0.7, 1, 20, 1, 3, 20, 3, 10, 100, 1, 5e3, 5e3),
-    "xtensa-lx6": (6, 6, 40, 2, 20, 40, 10, 30, 200, 1, 5e3, 5e3),
-    "riscv32": (6, 6, 40, 2, 20, 40, 10, 30, 200, 1, 5e3, 5e3),
+    # mac, thin, dense, output, gather, depthwise mac and output, move, combine, function,
+    # one axis, far, layer, network
+    "x-cube-ai": (1.5, 0.5, 2.75, 20, 1.5, 4, 20, 3, 8, 60, 20, 5, 5e3, 2e4),
+    "cmsis-nn": (2.2, 0.5, 3.8, 30, 2.5, 8, 30, 4, 10, 100, 1, 5, 4e3, 5e3),
+    "tflm": (6, 1, 5, 40, 1, 15, 40, 10, 30, 100, 1, 5, 5e3, 5e3),
+    "microtvm": (4, 0.5, 5, 40, 2, 8, 40, 4, 10, 100, 1, 5, 4e3, 5e3),
+    "edgeflow": (1.5, 0.5, 2, 20, 3, 5, 20, 3, 10, 60, 1, 5, 1e3, 1e3),
+    "ne16": (0.01, 0.02, 0.15, 0.1, 0.01, 0.2, 0.2, 0.2, 0.5, 5, 0.1, 1, 2e3, 5e3),
+    "mvp": (0.7, 0.5, 1, 5, 0.5, 1.5, 5, 2, 4, 50, 1, 5, 5e3, 1e4),
+    "syntiant-core-2": (0.03, 0.03, 0.05, 0.2, 0.02, 0.1, 0.2, 0.2, 0.5, 5, 0.1, 1, 2e3, 5e3),
+    "xtensa-lx7": (0.7, 0.5, 1, 20, 1, 3, 20, 3, 10, 100, 1, 5, 5e3, 5e3),
+    "xtensa-lx6": (6, 0.5, 6, 40, 2, 20, 40, 10, 30, 200, 1, 5, 5e3, 5e3),
+    "riscv32": (6, 0.5, 6, 40, 2, 20, 40, 10, 30, 200, 1, 5, 5e3, 5e3),
 }
-SPREAD: Final = (0.35, 0.4, 0.5, 0.5, 0.5, 0.5, 0.6, 0.6, 0.5, 1.5, 1.0, 1.0)
+SPREAD: Final = (0.35, 0.7, 0.4, 0.5, 0.5, 0.5, 0.5, 0.6, 0.6, 0.5, 1.5, 0.7, 1.0, 1.0)
 """How far (of a logarithm) each may be from its figure."""
 
 # Dense layers: half as much again as a convolution, whose kernels use a loaded weight twice, and
@@ -68,11 +68,6 @@ OTHER_CORES: Final = {
 """Cycles against a Cortex-M4's where no board was measured: without dual multiply-accumulates as
 QEMU counts the instructions of edgeflow's kernels (docs/microcontrollers.md); with Helium as Arm's
 kernels are said to gain. Assumptions."""
-
-
-FAR: Final = (1.2, 0.15)
-"""How much slower a network runs whose activations lie in memory outside the chip, beforehand, and
-how far that may be off: an assumption."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +130,6 @@ def _beforehand() -> tuple[list[tuple[str, ...]], dict[tuple[str, ...], Prior]]:
             priors["term", family, term] = (math.log(figure), wide, None)
     for name, (figure, spread) in cores_beforehand().items():
         priors["core", *name] = (math.log(figure), spread, None)
-    priors["far",] = (math.log(FAR[0]), FAR[1], None)
     # A version of X-CUBE-AI is like the one before it; the others' are like their family.
     before: tuple[str, ...] = ("version", "x-cube-ai", "7.3")
     for version in ("8.1", "9.0", "10.2"):
@@ -201,7 +195,6 @@ def _factors(row: Row) -> tuple[tuple[str, ...], ...]:
     return (
         ("version", row.family, row.version),
         ("core", CLASSES.get(row.family, "simd"), row.core),
-        *([("far",)] if row.far else []),
     )
 
 

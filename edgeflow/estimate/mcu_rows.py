@@ -79,8 +79,7 @@ INSTRUCTIONS: Final = {
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement; ``cycles`` of the board's own clock, ``amounts`` as `mcu_terms.count`;
-    ``far``: its activations do not fit `NEAR`."""
+    """One measurement; ``cycles`` of the board's own clock, ``amounts`` as `mcu_terms.count`."""
 
     family: str
     version: str
@@ -89,7 +88,6 @@ class Row:
     benchmark: str
     amounts: Mapping[str, float]
     cycles: float
-    far: bool = False
 
     @property
     def macs(self) -> float:
@@ -175,13 +173,12 @@ def _zoo(data: Path) -> list[Row]:
         benchmark = network_group(item["model"])
         cycles = float(item["inference_time_ms"]) * 1e3 * float(item["frequency"].split()[0])
         network = mcu_graphs.network_of(graph, benchmark)
-        amounts = mcu_terms.count(network)
-        far = mcu_memory.peak(network, OVERLAP) > NEAR
+        amounts = mcu_terms.count(network, mcu_memory.peak(network, OVERLAP) > NEAR)
         # The tables that name no version are of the zoo's first release, made with 7.3.
         version = short(item["tool_version"]) or "7.3"
         board = item["board"].lower()
         rows.append(
-            Row("x-cube-ai", version, board, BOARDS[item["board"]], benchmark, amounts, cycles, far)
+            Row("x-cube-ai", version, board, BOARDS[item["board"]], benchmark, amounts, cycles)
         )
     return rows
 

@@ -15,16 +15,18 @@ from typing import Any, Final
 from edgeflow.network import PASSING, Layer, Network, Shape, count_macs
 
 TERMS: Final = (
-    "mac", "dense_mac", "output", "gather", "depthwise_mac", "depthwise_output", "move", "combine",
-    "function", "one_axis", "layer", "network",
+    "mac", "thin_mac", "dense_mac", "output", "gather", "depthwise_mac", "depthwise_output",
+    "move", "combine", "function", "one_axis", "far", "layer", "network",
 )  # fmt: skip
 """``mac``, ``dense_mac``: multiply-accumulates of convolutions, and of dense and recurrent layers,
-which read each weight for one product; ``output``: the outputs of both; ``gather``: elements of
-windows larger than one, copied before the product; ``depthwise_…``: of depthwise convolutions;
-``move``: elements that are copied (padding, concatenation, another scale); ``combine``: inputs of
-additions, products and pooling windows; ``function``: elements of functions such as softmax;
-``one_axis``: outputs of convolutions whose window has one axis (3x1, Conv1D), for which some
-libraries have no kernel of their own; ``layer``: operators that run; ``network``: 1."""
+which read each weight for one product; ``thin_mac``: those of convolutions over fewer than four
+channels, once more, for no word holds four of them; ``output``: the outputs of both; ``gather``:
+elements of windows larger than one, copied before the product; ``depthwise_…``: of depthwise
+convolutions; ``move``: elements that are copied (padding, concatenation, another scale);
+``combine``: inputs of additions, products and pooling windows; ``function``: elements of functions
+such as softmax; ``one_axis``: outputs of convolutions whose window has one axis (3x1, Conv1D), for
+which some libraries have no kernel of their own; ``far``: elements that layers read and write
+where they lie in memory outside the chip, else 0; ``layer``: operators that run; ``network``: 1."""
 
 DENSE: Final = frozenset("dense matmul lstm gru simple_rnn embedding".split())
 CONV: Final = frozenset("conv1d conv2d conv1d_transpose conv2d_transpose".split())
@@ -50,14 +52,30 @@ CLAMP: Final = frozenset("relu leaky_relu prelu thresholded_relu hard_tanh".spli
 SCALE: Final = frozenset("batch_norm scale".split())
 
 
-def count(network: Network) -> dict[str, float]:
-    """The amount of each of `TERMS` in one inference."""
+def count(network: Network, far: bool = False) -> dict[str, float]:
+    """The amount of each of `TERMS` in one inference.
+
+    Args:
+        network: shapes suffice.
+        far: the activations lie in memory outside the chip.
+    """
     found = dict.fromkeys(TERMS, 0.0)
+    if far:
+        found["far"] = traffic(network)
     found["network"] = 1.0
     for layer in network:
         for name, amount in of_layer(layer, network).items():
             found[name] += amount
     return found
+
+
+def traffic(network: Network) -> float:
+    """Elements that all operators read and write."""
+    return sum(
+        layer.output_size + sum(_sizes(layer.input_shapes))
+        for layer in network
+        if runs(layer, network)
+    )
 
 
 def macs(layer: Layer) -> float:
@@ -110,6 +128,8 @@ def of_layer(layer: Layer, network: Network) -> dict[str, float]:
         return {"dense_mac": macs(layer), "output": out * _gates(kind), "layer": 1.0}
     if kind in CONV:
         found = {"mac": macs(layer), "output": out, "layer": 1.0}
+        if channels_in(layer) < 4 and not _one_axis(layer):
+            found["thin_mac"] = macs(layer)
         size = window(layer)
         if size > 1:
             found["one_axis"] = out if _one_axis(layer) else 0.0

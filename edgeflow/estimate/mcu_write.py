@@ -41,9 +41,6 @@ INSTRUCTIONS_BAND: Final = 1.6
 """Of cycles that follow from counted instructions: 1.4 cycles each is an assumption, 0.9 to 2.2 are
 possible."""
 
-FAR_BAND: Final = 1.2
-"""Of the factor for activations in memory outside the chip, of which four rows were seen."""
-
 ONE_ROW: Final = 2.5
 """The band of a runtime of which one network was measured. An assumption."""
 
@@ -53,6 +50,7 @@ LIMITS: Final = (
     "TensorFlow Lite for Microcontrollers was measured on three Cortex-M4 boards alone; with "
     "CMSIS-NN, one of them and microTVM's and ONNC's builds of the same kernels. Networks measured "
     "on Cortex-M33 and M7 with it would help most.",
+    "Activations outside the chip were seen in four rows of one board.",
     "Cortex-M0, M0+, M3, M55, M85, RX and float32 rest on few or no measurements: their bands are "
     "wider, and say so.",
     "edgeflow's own kernels were counted in instructions, never timed: a board would help.",
@@ -132,7 +130,7 @@ def latency(rows: Sequence[Row], ratios: Sequence[float], guesses: Guesses) -> d
                 ("cortex-m55", 1.0),
             )
         },
-        "runtimes": _runtimes(found, software, bands),
+        "runtimes": _runtimes(found, software, bands, _unsaid(found, guesses)),
         "npus": {
             family: {
                 "terms": _terms(found, family),
@@ -144,7 +142,6 @@ def latency(rows: Sequence[Row], ratios: Sequence[float], guesses: Guesses) -> d
             }
             for family in NPUS
         },
-        "far": {"value": _rounded(math.exp(found.values["far",])), "factor": FAR_BAND},
         "float32": {
             "value": _rounded(math.exp(middle)),
             "factor": _up(math.exp(max(abs(log - middle) for log in logs))),
@@ -188,17 +185,46 @@ def _core(value: float, measured: bool) -> dict[str, Any]:
     return {"value": _rounded(value), "measured": measured}
 
 
-def _runtimes(
-    found: Fit, rows: Sequence[Row], bands: Mapping[str, float]
-) -> dict[str, dict[str, Any]]:
-    """By the runtime's name: kernels, versions, boards and bands."""
-    versions = {"7.3": 1.0} | {
+def _versions(found: Fit) -> dict[str, float]:
+    """Factors of X-CUBE-AI's versions against 7.3."""
+    return {"7.3": 1.0} | {
         name[2]: _rounded(math.exp(value))
         for name, value in found.values.items()
         if name[:2] == ("version", "x-cube-ai")
     }
-    usual = math.sqrt(versions["7.3"] * versions["8.1"])
-    spread = max(max(versions.values()) / usual, usual / min(versions.values()))
+
+
+def _usual(versions: Mapping[str, float]) -> float:
+    """The factor that stands for a version that is not said: between 7.3 and 8.1."""
+    return math.sqrt(versions["7.3"] * versions["8.1"])
+
+
+def _unsaid(found: Fit, guesses: Guesses) -> dict[str, float]:
+    """The bands of X-CUBE-AI where its version is not said."""
+    versions = _versions(found)
+    usual = _usual(versions)
+    return {
+        f"unsaid_{name}": _up(
+            conformal.factor(
+                [
+                    (
+                        GROUPS[name](row),
+                        conformal.ratio(row.cycles, guess * usual / versions[row.version]),
+                    )
+                    for row, guess in rows
+                    if row.family == "x-cube-ai"
+                ]
+            )
+        )
+        for name, rows in guesses.items()
+    }
+
+
+def _runtimes(
+    found: Fit, rows: Sequence[Row], bands: Mapping[str, float], unsaid: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
+    """By the runtime's name: kernels, versions, boards and bands."""
+    versions = _versions(found)
 
     def entry(*families: str, **more: Any) -> dict[str, Any]:
         boards = sorted({row.board for row in rows if row.family in families})
@@ -209,7 +235,7 @@ def _runtimes(
     own = {"factor_benchmark": INSTRUCTIONS_BAND, "factor_board": INSTRUCTIONS_BAND}
     return {
         "x-cube-ai": entry(
-            "x-cube-ai", versions=ordered, usual=_rounded(usual), unsaid=_up(spread)
+            "x-cube-ai", versions=ordered, usual=_rounded(_usual(versions)), **unsaid
         ),
         "tflm": entry("tflm"),
         "tflm-cmsis-nn": entry("cmsis-nn"),

@@ -148,6 +148,8 @@ def test_activations_outside_the_chip_slow_it_down() -> None:
     far = mcu.latency(small(), asked("nucleo-h743zi", ram_length=100, runtime_version="8.1"))
     assert valued(far["latency"]) > valued(near)
     assert "from other memory" in far["latency"].source
+    moved = mcu_terms.count(small(), far=True)["far"]
+    assert moved == (256 + 1024) + (1024 + 1024) + (1024 + 16) + (16 + 10) + (10 + 10)
     assert width(far["latency"]) > width(near)
 
 
