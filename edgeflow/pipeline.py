@@ -396,7 +396,7 @@ def _aim_run(session: Session, aim: Aim, model: Model, data: Dataset | None, x: 
         "compress": {"method": aim.method, **aim.compress} if aim.method != "none" else None,
         "history": retrained.history if retrained is not model else {},
         "layers": record.layer_rows(network),
-        "estimates": {name: figure.to_json() for name, figure in estimates.items()},
+        "estimates": record.estimates(network, aim.target, estimates),
         "vendor_synthesis": synthesis.report,
         "tables": record.tables(aim.backend, compiled.path, result),
         "notes": notes,

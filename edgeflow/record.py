@@ -10,11 +10,14 @@ from typing import Any
 
 from edgeflow import verify
 from edgeflow.backends.base import Simulation
+from edgeflow.estimate import duty, operations
+from edgeflow.estimate.quantity import Estimate
 from edgeflow.frontends.model import Model
 from edgeflow.jobs import Finished
 from edgeflow.network import Network
 from edgeflow.recipe import DataSpec
 from edgeflow.store import hash_path
+from edgeflow.targets import Target
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,14 @@ class Dataset:
 
     folder: Path
     about: Mapping[str, Any]
+
+
+def estimates(
+    network: Network, target: Target, found: Mapping[str, Estimate]
+) -> dict[str, dict[str, Any]]:
+    """The estimates, with those that the target's settings ask for (a rate, a battery, a node)."""
+    every = {**found, **duty.extend(found, target), **operations.extend(network, target)}
+    return {name: figure.to_json() for name, figure in every.items()}
 
 
 def verification(

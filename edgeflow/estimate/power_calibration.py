@@ -55,8 +55,9 @@ LIMITS: Final = [
     "39 mW with X-CUBE-AI 9, 55 mW with microTVM under Zephyr): clocks of unused peripherals.",
     "Power of the three accelerators is of one or two submissions each; what an NPU draws by layer "
     "is not modelled.",
-    "Three measured FPGA designs on two boards: for a board without a measured power none is "
-    "given. More boards, measured idle and at work, would help most.",
+    "Three measured FPGA designs on two boards: a further Zynq-7000 or Artix-7 board is taken to "
+    "be as the measured one of its family, others have none. More boards, measured idle and at "
+    "work, would help most.",
     "The fabric's energy per LUT, flip-flop, DSP and BRAM comes from two Vivado reports, which are "
     "estimates themselves.",
 ]

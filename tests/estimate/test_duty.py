@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgeflow import targets, whatif
+from edgeflow import record, targets, whatif
 from edgeflow.errors import InputError
 from edgeflow.estimate import duty
 from edgeflow.estimate.quantity import Estimate, unknown
@@ -199,3 +199,11 @@ def test_the_command_s_answer_has_them() -> None:
     points = entry["operating_points"]
     assert [p["frequency_mhz"] for p in points] == [25, 55, 110, 160]
     assert sum(p["cheapest"] for p in points) == 1
+
+
+def test_a_run_s_report_has_them_where_the_target_s_file_asks() -> None:
+    target = asked(inference_rate=1, battery_wh=1, node_nm=45)
+    model = Network("n", (Layer("x", "input", output_shape=(4,)),), ("x",), ("x",))
+    found = record.estimates(model, target, FOUND)
+    assert {"average_power", "battery_life", "operation_energy"} <= set(found)
+    assert set(record.estimates(model, targets.load("nucleo-u575zi-q"), FOUND)) == set(FOUND)
