@@ -293,14 +293,18 @@ def _with_macs(
     if network is None or latency is None or not latency.value or network.totals.macs <= 0:
         return power
     rate = network.totals.macs / latency.value
-    watts = per_mac.value * rate
+    point = _measured(target)
+    core = _core(target, target.clock_mhz or 0.0)
+    own = point.voltage_v if point else None
+    joules = per_mac.value * ((core / own) ** 2 if core and own else 1.0)
+    watts = joules * rate
     assert power.low is not None
     assert power.high is not None
     total = power.value + watts
     factor = power.high / power.value
     return Estimate.within(
         total, factor, "W", "model",
-        f"{power.source}; {per_mac.value * 1e12:.2g} pJ per MAC x {rate:.3g} MAC/s",
+        f"{power.source}; {joules * 1e12:.2g} pJ per MAC x {rate:.3g} MAC/s",
     )  # fmt: skip
 
 

@@ -117,6 +117,13 @@ def test_an_accelerator_draws_more_the_more_it_computes() -> None:
     )
     assert busy.value == pytest.approx(0.0205 + 6.8e-13 * 12_501_632 / 9.49e-4)
     assert busy.value == pytest.approx(0.0289, rel=0.1)  # as measured
+    # At the higher point both the base and the MACs' energy go with the voltage squared.
+    fast = power.chip_power(
+        asked("gap9-evk", 370), network, Estimate.exact(9.49e-4, "s", "measured", "here")
+    )
+    base = 0.0205 * (0.1 + 0.9 * 370 / 240) * (0.8 / 0.65) ** 2
+    macs = 6.8e-13 * (0.8 / 0.65) ** 2 * 12_501_632 / 9.49e-4
+    assert fast.value == pytest.approx(base + macs)
 
 
 def test_a_linux_board_s_power_above_idle_goes_with_the_clock() -> None:
