@@ -244,6 +244,6 @@ def _tests(params: Mapping[str, Any], result: Mapping[str, Any], rows: int, allo
         "(`tb_output_predictions.dat`) and what the model gives (`tb_output_model.dat`). With a "
         "C++ compiler alone:\n\n    ./run_testbench.sh\n\nbuilds the test bench against the "
         "headers in this project, runs it, and fails where an output is not the C simulation's to "
-        "the bit, or too far from the model's. The same bench runs in the C simulation and the "
-        f"RTL co-simulation of {COMPILERS[params['compiler']].tool}.\n\n{said}"
+        "the bit (one of more than 24 bits: as float32 holds it), or too far from the model's. The "
+        f"same bench runs in the C simulation and the RTL co-simulation of {COMPILERS[params['compiler']].tool}.\n\n{said}"
     )
