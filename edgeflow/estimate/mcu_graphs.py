@@ -13,6 +13,9 @@ from typing import Any, Final
 from edgeflow.network import Layer, Network, Quantizer, Weight
 
 INT8: Final = Quantizer("affine", 8)
+SHAPES: Final = frozenset(["INT32", "INT64"])
+"""Numbers of tensors that hold shapes: converters compute them beforehand."""
+
 KINDS: Final = {
     "CONV_2D": "conv2d",
     "DEPTHWISE_CONV_2D": "depthwise_conv2d",
@@ -72,6 +75,8 @@ def network_of(graph: Mapping[str, Any], name: str) -> Network:
         given = [item for item in op["inputs"] if item and item["shape"]]
         inputs = [item for item in given if not item.get("const_bytes")]
         if not inputs or not op["outputs"] or op["outputs"][0]["shape"] is None:
+            continue
+        if op["outputs"][0]["dtype"] in SHAPES:
             continue
         read: list[str] = []
         for item in inputs:
