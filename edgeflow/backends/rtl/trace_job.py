@@ -11,7 +11,7 @@ from da4ml.trace import FixedVariableArray, comb_trace
 from da4ml.trace import fixed_variable as da4ml_variables
 from da4ml.types import CombLogic
 
-from edgeflow.backends.fixed_job import Fixed, exact, fitting, parse
+from edgeflow.backends.fixed_job import Fixed, exact, fitting, mode, parse
 from edgeflow.backends.rtl.layers_job import Context, trace_layer
 from edgeflow.backends.rtl.quantize_job import Grid, grid_of, quantize
 from edgeflow.errors import UnsupportedError
@@ -142,7 +142,8 @@ def _host_layers(network: Network) -> list[str]:
 def entry_grid(network: Network, context: Context) -> tuple[Grid | None, set[str]]:
     """The types of the input where the model itself rounds it, and the layers that do so.
 
-    The input layer's own quantiser, or the one of the quantize layers that alone read it.
+    The input layer's own quantiser, or the one of the quantize layers (or ReLUs that saturate at
+    0, as their quantisers do) that alone read it.
     """
     entry = network[network.inputs[0]]
     rank = len(entry.output_shape)
@@ -151,12 +152,23 @@ def entry_grid(network: Network, context: Context) -> tuple[Grid | None, set[str
         return own, set()
     readers = network.consumers[entry.name]
     same = len({reader.quantizer for reader in readers}) == 1
-    if same and all(reader.kind == "quantize" for reader in readers):
+    if same and all(_only_rounds(reader) for reader in readers):
         first: Layer = readers[0]
         found = grid_of(first.quantizer, context.by_element(first), rank)
         if found is not None and (len(readers) == 1 or not context.by_element(first)):
             return found, {reader.name for reader in readers}
     return None, set()
+
+
+def _only_rounds(layer: Layer) -> bool:
+    """Whether a layer does no more than its quantiser does."""
+    quantizer = layer.quantizer
+    if layer.kind == "quantize" or quantizer is None:
+        return layer.kind == "quantize"
+    bounded = layer.attributes.get("max_value") is not None
+    sloped = bool(layer.attributes.get("negative_slope"))
+    saturates = not quantizer.signed and "SAT" in mode(quantizer.overflow, "AP_SAT")
+    return layer.kind == "relu" and saturates and not bounded and not sloped
 
 
 def grid_from_type(kind: Fixed) -> Grid:

@@ -143,6 +143,17 @@ def test_every_rounding(runner, tmp_path, name):
     check(runner, draft.dense("out", 3, fixed(4, 0)), tmp_path)
 
 
+def test_a_relu_that_only_rounds_the_input_is_the_inputs_type(runner, tmp_path):
+    draft = Draft((6,)).add("r", "relu", quantizer=fixed(2, 0, False)).dense("fc", 4, fixed(4, 0))
+    done = check(runner, draft, tmp_path)
+    design = json.loads((done.path / "design.json").read_text())
+    assert design["input"]["width"] == 6 * 2
+    assert done.result["input_type"] is None
+    bounded = Draft((6,)).add("r", "relu", max_value=0.4, quantizer=fixed(2, 0, False))
+    _, done = compiled(runner, bounded.dense("fc", 4, fixed(4, 0)), tmp_path)
+    assert done.result["input_type"]
+
+
 def test_bits_that_differ_between_elements(runner, tmp_path):
     draft = start((5,)).dense("fc", 6, fixed(6, 1))
     quantizer = Quantizer("fixed", 4.5, True, 1.0, rounding="RND", overflow="WRAP")
