@@ -28,6 +28,8 @@ from edgeflow.estimate.hls_resource_designs import COLUMNS, dense
 from edgeflow.estimate.hls_resource_designs import projects as with_resources
 
 BOARDS = {"zynq-7000": "pynq-z2", "virtex-7": "alveo-u200", "virtex-ultrascale+": "alveo-u250"}
+SAMPLE = 12
+"""Of the single dense layers with reuse, whose reports are much alike, one in so many is asked."""
 PRECISIONS = ("weights", "types")
 
 
@@ -126,13 +128,15 @@ def main() -> None:
 def collect(data: Path, interpreter: Path) -> dict[str, dict[str, float]]:
     """rule4ml's predictions for dense layers and projects, by design."""
     told: dict[str, dict[str, float]] = {}
-    for found, samples in (
-        (dense_layers(data), dense(data)),
-        (projects(data), with_resources(data)),
-    ):
+    singles = list(zip(dense_layers(data), dense(data), strict=True))
+    reused = [pair for pair in singles if pair[1].klass == "dense_reused"]
+    unrolled = [pair for pair in singles if pair[1].klass != "dense_reused"]
+    wholes = list(zip(projects(data), with_resources(data), strict=True))
+    for pairs in (wholes, [*unrolled, *reused[::SAMPLE]]):
+        found = [design for design, _ in pairs]
         truths = [
             {**sample.truth, "latency": design.latency, "interval": design.interval}
-            for design, sample in zip(found, samples, strict=True)
+            for design, sample in pairs
         ]
         told |= better(found, truths, predictions(interpreter, found))
     return told

@@ -13,6 +13,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+os.environ["OMP_NUM_THREADS"] = os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 
 NAMES = {"LUT": "lut", "FF": "ff", "DSP": "dsp", "BRAM": "bram_18k", "CYCLES": "latency",
          "INTERVAL": "interval"}  # fmt: skip
@@ -49,23 +50,14 @@ def model_of(layers, keras):
         return None  # shapes that a chain of layers does not have
 
 
-def main() -> None:
-    """Predict every design that rule4ml can take."""
-    import keras
-    from rule4ml.models.wrappers import MultiModelWrapper
+def features_of(model, design):
+    """What rule4ml's estimators read of a design: its own parsers', once for all of them."""
+    from rule4ml.parsers.data_parser import get_global_inputs, get_layers_data
+    from rule4ml.parsers.network_parser import config_from_keras_model
+    from rule4ml.parsers.utils import camel_keys_to_snake
 
-    wrapper = MultiModelWrapper()
-    wrapper.load_default_models()
-    designs = json.loads(Path(sys.argv[1]).read_text())
-    models, found = {}, []
-    for design in designs:
-        key = json.dumps(design["layers"])
-        if key not in models:
-            models[key] = model_of(design["layers"], keras)
-        if models[key] is None:
-            found.append(None)
-            continue
-        config = {
+    config = camel_keys_to_snake(
+        {
             "model": {
                 "strategy": design["strategy"],
                 "precision": design["precision"],
@@ -73,19 +65,47 @@ def main() -> None:
             },
             "board": design["board"],
         }
+    )
+    parsed = config_from_keras_model(model, config)
+    versions = {"hls4ml_version": design["hls4ml"], "vivado_version": design["vivado"]}
+    return get_global_inputs(parsed, config, **versions), get_layers_data(parsed)
+
+
+def main() -> None:
+    """Predict every design that rule4ml can take, each alone: its GNN normalises over a batch."""
+    import keras
+    from rule4ml.models.wrappers import MultiModelWrapper
+    from rule4ml.parsers.data_parser import to_dataframe
+
+    wrapper = MultiModelWrapper()
+    wrapper.load_default_models()
+    models, found = {}, []
+    for design in json.loads(Path(sys.argv[1]).read_text()):
+        key = json.dumps(design["layers"])
+        if key not in models:
+            models[key] = model_of(design["layers"], keras)
         try:
-            table = wrapper.predict(
-                models[key],
-                hls_configs=[config],
-                hls4ml_versions=[design["hls4ml"]],
-                vivado_versions=[design["vivado"]],
-            )
+            if models[key] is None:
+                raise AttributeError
+            whole, layers = features_of(models[key], design)
         except AttributeError:  # a kind of layer that its parser does not know
             models[key] = None
             found.append(None)
             continue
-        row = table.iloc[0].to_dict()
-        found.append({ours: float(row[name]) for name, ours in NAMES.items() if name in row})
+        row = {}
+        for name, estimator in wrapper._models.items():
+            table = to_dataframe(
+                global_inputs=[whole],
+                sequential_inputs=[layers],
+                global_categorical_maps=estimator.global_categorical_maps,
+                sequential_categorical_maps=estimator.sequential_categorical_maps,
+                meta_data=[],
+                targets=[],
+            )
+            row[NAMES[name]] = float(estimator.predict_from_df(table)[0][0])
+        found.append(row)
+        if len(found) % 50 == 0:
+            print(len(found), "designs", file=sys.stderr, flush=True)
     Path(sys.argv[2]).write_text(json.dumps(found))
 
 

@@ -216,7 +216,6 @@ def _unrolled(
             "outputs": n_out * a * ends,
             "pairs": digits.pairs * i,
             "hard": (0.0 if wide.narrow else held) * i,
-            "nonzero": digits.nonzero * a / 16,
             "first": digits.nonzero * a * 2.0 ** (-levels / depth),
             "deep" if reuse == 1 else "deep_shared": deep,
         }
