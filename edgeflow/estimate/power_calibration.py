@@ -56,8 +56,8 @@ LIMITS: Final = [
     "Power of the three accelerators is of one or two submissions each; what an NPU draws by layer "
     "is not modelled.",
     "Three measured FPGA designs on two boards: a further Zynq-7000 or Artix-7 board is taken to "
-    "be as the measured one of its family, others have none. More boards, measured idle and at "
-    "work, would help most.",
+    "be as the measured one of its family, another board to draw 1.1 to 6 times its chip. More "
+    "boards, measured idle and at work, would help most.",
     "The fabric's energy per LUT, flip-flop, DSP and BRAM comes from two Vivado reports, which are "
     "estimates themselves.",
 ]

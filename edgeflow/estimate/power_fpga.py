@@ -42,6 +42,10 @@ OTHER_BOARD: Final = 2.0
 """Its band's factor. The two measured boards differ by 1.3; others carry more or less beside the
 FPGA. An assumption."""
 
+BOARD_TO_CHIP: Final = (2.5, 1.1, 6.0)
+"""Board over chip, where nobody measured a board of the family: the geometric mean of the PYNQ-Z2's
+(1.67 W over 1.5 W) and the Arty A7's (2.18 W over 0.35 W), and these two."""
+
 UTILISATION: Final = (0.01, 0.8)
 """Of an FPGA's capacity, where a design's resources are not known."""
 
@@ -86,7 +90,7 @@ def fpga_power(
     time, label = (latency, "latency") if interval is None else (interval, "interval")
     fabric = _fabric_power(target, clock, resources or {}, switching)
     chip = _chip_power(target, fabric)
-    board = _board_power(target, fabric, resources or {})
+    board = _board_power(target, chip, fabric, resources or {})
     board, chip, fabric = _reconcile(board, chip, fabric)
     found = energies(board, chip, time, label)
     found["fabric_power"] = fabric
@@ -112,7 +116,9 @@ def per_cycle(part: Mapping[str, Any], count: float) -> float:
     return points[0][1]
 
 
-def _board_power(target: Target, fabric: Estimate, resources: Mapping[str, Estimate]) -> Estimate:
+def _board_power(
+    target: Target, chip: Estimate, fabric: Estimate, resources: Mapping[str, Estimate]
+) -> Estimate:
     """The board's measured power, corrected for what this design switches."""
     board = figure_estimate(target, "board_active")
     figure = target.figure("power", "board_active")
@@ -121,6 +127,16 @@ def _board_power(target: Target, fabric: Estimate, resources: Mapping[str, Estim
         return Estimate.within(
             watts, OTHER_BOARD, "W", "model",
             f"as the {basis} (MLPerf Tiny), a board of the same family; "
+            f"{target.why_unknown('power', 'board_active')}",
+        )  # fmt: skip
+    if figure is None and chip.value is not None:
+        value, low, high = (
+            part * factor for part, factor in zip(band(chip), BOARD_TO_CHIP, strict=True)
+        )
+        return Estimate(
+            value, low, high, "W", "model",
+            f"{BOARD_TO_CHIP[0]:g} times the chip's power, the two measured boards "
+            f"drawing {BOARD_TO_CHIP[1]:g} and {BOARD_TO_CHIP[2]:g} times theirs; "
             f"{target.why_unknown('power', 'board_active')}",
         )  # fmt: skip
     lut = resources.get("lut")

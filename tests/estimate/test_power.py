@@ -147,6 +147,17 @@ def test_an_fpga_board_nobody_measured_is_like_its_family_s() -> None:
     assert found.high == pytest.approx(2 * 1.67)
 
 
+def test_a_board_of_an_unmeasured_family_draws_more_than_its_chip() -> None:
+    counts = {"lut": Estimate.exact(10_000, "LUT", "synthesised", "a report")}
+    found = power_fpga.fpga_power(
+        targets.load("zcu104"), None, 200, counts, Estimate.exact(1e-3, "s", "measured", "here")
+    )
+    board, chip = found["power"], found["chip_power"]
+    assert board.value == pytest.approx(2.5 * (chip.value or 0))
+    assert (board.low or 0) > (chip.low or 0)
+    assert "times the chip's power" in board.source
+
+
 def test_shipped_coefficients_are_those_of_the_data(data_root: Path) -> None:
     found = power_calibration.calibrate(data_root, boards())
     shipped = json.loads(power.COEFFICIENTS.read_text())
