@@ -245,5 +245,6 @@ def _tests(params: Mapping[str, Any], result: Mapping[str, Any], rows: int, allo
         "C++ compiler alone:\n\n    ./run_testbench.sh\n\nbuilds the test bench against the "
         "headers in this project, runs it, and fails where an output is not the C simulation's to "
         "the bit (one of more than 24 bits: as float32 holds it), or too far from the model's. The "
-        f"same bench runs in the C simulation and the RTL co-simulation of {COMPILERS[params['compiler']].tool}.\n\n{said}"
+        "same bench runs in the C simulation and the RTL co-simulation of "
+        f"{COMPILERS[params['compiler']].tool}.\n\n{said}"
     )
