@@ -11,7 +11,7 @@ from edgeflow import corrections, described, parts, targets, whatif
 from edgeflow.backends import registry
 from edgeflow.backends.base import Backend
 from edgeflow.errors import InputError, RecipeError, TargetError
-from edgeflow.estimate import duty, operations
+from edgeflow.estimate import duty, hls_digits, operations
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.network import Network
 from edgeflow.subject import CHOOSABLE, Subject, digits
@@ -212,10 +212,26 @@ def _unused(asked: Asked, subject: Subject) -> tuple[str, ...]:
 
 def figures(asked: Asked, subject: Subject) -> dict[str, Estimate]:
     """The estimates for one target that `settle` has seen, without a user's corrections."""
-    result = None
-    if asked.backend.name == HLS4ML and (found := digits(subject, asked.options)):
-        result = {"digits": found}
+    result = _result(asked, subject) or None
     return asked.backend.estimate(subject.network, asked.target, asked.options, None, result)
+
+
+def _result(asked: Asked, subject: Subject) -> dict[str, Any]:
+    """What is known of the design beside the Network: the digits of its weights."""
+    if asked.backend.name == HLS4ML and (found := digits(subject, asked.options)):
+        return {"digits": found}
+    return {}
+
+
+def _by_layer(asked: Asked, subject: Subject) -> dict[str, dict[str, float]]:
+    """Figures by layer, where the backend has them."""
+    if asked.backend.name != HLS4ML:
+        return {}
+    from edgeflow.backends.hls4ml import costs
+
+    counted = _result(asked, subject).get("digits", {})
+    known = {name: hls_digits.Digits(*counts) for name, counts in counted.items()}
+    return costs.by_layer(subject.network, asked.target, asked.options, digits=known)
 
 
 def _entry(asked: Asked, subject: Subject, own: Sequence[corrections.Correction]) -> dict[str, Any]:
@@ -227,7 +243,7 @@ def _entry(asked: Asked, subject: Subject, own: Sequence[corrections.Correction]
     found = {**found, **duty.extend(found, target), **operations.extend(network, target)}
     notes = list(asked.notes)
     if hasattr(compiler, "warnings") and not problems:
-        notes += compiler.warnings(network, target, options, {}, found)
+        notes += compiler.warnings(network, target, options, _result(asked, subject), found)
     elif hasattr(compiler, "remarks") and not problems:
         notes += compiler.remarks(network, target, options)
     entry: dict[str, Any] = {
@@ -237,6 +253,8 @@ def _entry(asked: Asked, subject: Subject, own: Sequence[corrections.Correction]
         "notes": notes,
         "estimates": {quantity: figure.to_json() for quantity, figure in found.items()},
     }
+    if layers := _by_layer(asked, subject):
+        entry["layers"] = layers
     if duty.asked(target):
 
         def at(mhz: float) -> Mapping[str, Estimate]:

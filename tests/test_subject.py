@@ -147,6 +147,8 @@ def test_the_designs_own_settings_unless_overridden(project: Path) -> None:
         ask(settings={"reuse_factor": 12})["estimates"]["ii"]["value"]
         > (own["estimates"]["ii"]["value"])
     )
+    assert set(own["layers"]) == {"fc1", "fc1_relu", "sum"}
+    assert own["layers"]["fc1"]["lut"] > 0
     other = ask("alveo-u250")
     assert any("xc7z020clg400-1" in note and "xcu250" in note for note in other["notes"])
 

@@ -49,6 +49,8 @@ def render(targets: Record, console: Console, details: bool = False) -> None:
     if details:
         for name, target in targets.items():
             console.print(_details(name, target))
+            if target.get("layers"):
+                console.print(_layers(name, target["layers"]))
     else:
         print_costs(targets, console)
     for name, target in targets.items():
@@ -152,6 +154,21 @@ def _points(name: str, points: Sequence[Record]) -> Table:
         table.add_row(
             Text(f"{point['frequency_mhz']:g} MHz{volts}", style=style), *cells, said, style=style
         )
+    return table
+
+
+def _layers(name: str, layers: Record) -> Table:
+    """Figures by layer; they have no bands, since no report has truths to judge them by."""
+    from rich.text import Text
+
+    table = new_table(f"{name}: by layer, without bands")
+    table.add_column("layer", overflow="fold")
+    keys = list(dict.fromkeys(key for figures in layers.values() for key in figures))
+    for key in keys:
+        table.add_column(units.title(key), justify="right", overflow="fold")
+    for layer, figures in layers.items():
+        cells = [f"{figures[key]:,.0f}" if key in figures else "" for key in keys]
+        table.add_row(Text(layer), *cells)
     return table
 
 
