@@ -1,4 +1,4 @@
-"""XNNPACK latency of our int8 file against the reference's, and conversion time per backend.
+"""XNNPACK latency of our int8 file against the reference's.
 
     python benchmarks/tflite.py DATA [ROUNDS]
 
@@ -16,9 +16,7 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,23 +24,12 @@ import edgeflow
 from edgeflow import targets, toolchains
 from edgeflow.backends import registry
 from edgeflow.backends.base import Request
-from edgeflow.errors import EdgeflowError
 from edgeflow.frontends import loader
 from edgeflow.jobs import Runner
 from edgeflow.store import Store
 
 LIMIT = 1.05
 MODELS = "models/mlperf_tiny/image_classification/trained_models"
-BACKENDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("tflite", "raspberry-pi-4", {"precision": "int8"}),
-    ("tflite", "raspberry-pi-4", {"precision": "float32"}),
-    ("onnxruntime", "raspberry-pi-4", {}),
-    ("tpu", "tpu-v5e", {"precision": "bfloat16"}),
-    ("cortex_m", "qemu-mps2-an386", {}),
-    ("ethos_u", "ethos-u55-128", {}),
-)
-"""Backends, targets and options whose conversion is timed."""
-
 RUN = """
 import json, statistics, sys, time
 from importlib.metadata import version
@@ -87,7 +74,7 @@ print(json.dumps({
 
 
 def main() -> None:
-    """Convert, run both files, time the conversions."""
+    """Convert, and run both files."""
     root = Path(sys.argv[1])
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 40
     with tempfile.TemporaryDirectory() as scratch, Runner(Store(Path(scratch, "store"))) as runner:
@@ -100,25 +87,6 @@ def main() -> None:
         np.savez(data / "data.npz", x_train=train, x_test=test, y_test=labels)
         np.savez(folder / "labelled.npz", x=test, y=labels)
         model = loader.load([root / MODELS / "pretrainedResnet.h5"], runner)
-        seconds: dict[str, Any] = {}
-        for name, aim, options in BACKENDS:
-            given = {**options}
-            try:
-                backend: Any = registry.get(name)
-                request = Request(
-                    model, targets.load(aim), backend.options(given, name), data=data,
-                    name="resnet8",
-                )  # fmt: skip
-                start = time.perf_counter()
-                if hasattr(backend, "base"):
-                    request = Request(
-                        **{**vars(request), "base": runner.run(backend.base(request)).path}
-                    )
-                runner.run(backend.compile(request))
-                took: float | str = round(time.perf_counter() - start, 2)
-            except EdgeflowError as error:
-                took = error.message
-            seconds[" ".join([name, *map(str, options.values())])] = took
         tflite = registry.get("tflite")
         ports = {"precision": "int8", "input_type": "int8", "output_type": "int8"}
         request = Request(
@@ -136,7 +104,6 @@ def main() -> None:
         found = json.loads(said.splitlines()[-1])
     found |= {
         "edgeflow": edgeflow.__version__,
-        "conversion_s": seconds,
         "limit": LIMIT,
         "within": found["ratio"] <= LIMIT,
     }

@@ -248,4 +248,7 @@ def stack(samples: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
     for sample in samples:
         for name, value in sample.items():
             joined.setdefault(name, []).append(value)
-    return {name: np.concatenate(values) for name, values in joined.items()}
+    return {
+        name: np.concatenate(values) if values[0].ndim else np.stack(values)
+        for name, values in joined.items()
+    }

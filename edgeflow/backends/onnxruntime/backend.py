@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow.backends import expected
-from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation
+from edgeflow.backends.base import Configured, Limit, Problem, Request, Simulation, Table
 from edgeflow.backends.onnxruntime import costs, support, tolerances
 from edgeflow.backends.onnxruntime.options import OPSET, SAMPLES, Options
+from edgeflow.backends.tflite.backend import operator_table
 from edgeflow.errors import DataError
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
@@ -109,6 +110,10 @@ class OnnxRuntime(Configured):
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The file."""
         return {"onnx": compiled / "model.onnx"}
+
+    def tables(self, compiled: Path, result: Mapping[str, Any]) -> list[Table]:  # noqa: ARG002
+        """How many operators of each kind the file has."""
+        return operator_table(compiled)
 
 
 def resolve(network: Network, options: Mapping[str, Any]) -> dict[str, Any]:

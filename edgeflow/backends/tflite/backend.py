@@ -126,10 +126,15 @@ class TFLite(Configured):
 
     def tables(self, compiled: Path, result: Mapping[str, Any]) -> list[Table]:  # noqa: ARG002
         """How many operators of each kind the file has."""
-        facts = json.loads((compiled / "model.json").read_text())
-        floats = Counter(facts["operators"][index]["op"] for index in facts["float_operators"])
-        rows = tuple((kind, many, floats[kind]) for kind, many in facts["op_counts"].items())
-        return [Table("Operators of the file", ("operator", "count", "in float"), rows)]
+        return operator_table(compiled)
+
+
+def operator_table(compiled: Path) -> list[Table]:
+    """The counts in a compile job's ``model.json``: ``op_counts`` and ``float_operators``."""
+    facts = json.loads((compiled / "model.json").read_text())
+    floats = Counter(facts["float_operators"])
+    rows = tuple((kind, many, floats[kind]) for kind, many in facts["op_counts"].items())
+    return [Table("Operators of the file", ("operator", "count", "in float"), rows)]
 
 
 REFERENCE = ("tflite-runtime", "BUILTIN_REF")

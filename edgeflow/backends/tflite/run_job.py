@@ -118,35 +118,37 @@ def _ready(make: Callable[..., Any], kind: Any, path: Path) -> Any:
 
 
 def _all(interpreter: Any, x: np.ndarray, progress: Callable[..., None]) -> np.ndarray:
+    """The outputs as real values; several are flattened and joined, as golden vectors hold them."""
     entry = interpreter.get_input_details()[0]
-    result = interpreter.get_output_details()[0]
+    results = interpreter.get_output_details()
     prepared = encode(x, entry)
     outputs = []
     for index in range(len(x)):
-        outputs.append(_one(interpreter, prepared, index, entry, result))
+        _one(interpreter, prepared, index, entry)
+        parts = [decode(interpreter.get_tensor(r["index"]), r).reshape(1, -1) for r in results]
+        outputs.append(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
         if index % 64 == 0:
             progress(index, len(x), "inputs")
-    return decode(np.concatenate(outputs), result).reshape(len(x), *result["shape"][1:])
+    y = np.concatenate(outputs)
+    return y.reshape(len(x), *results[0]["shape"][1:]) if len(results) == 1 else y
 
 
-def _one(interpreter: Any, x: np.ndarray, index: int, entry: Any, result: Any) -> np.ndarray:
+def _one(interpreter: Any, x: np.ndarray, index: int, entry: Any) -> None:
     interpreter.reset_all_variables()  # each input is an inference of its own
     interpreter.set_tensor(entry["index"], x[index : index + 1])
     try:
         interpreter.invoke()
     except RuntimeError as error:
         raise JobError(f"the runtime failed at input {index}: {error}") from None
-    found: np.ndarray = interpreter.get_tensor(result["index"])
-    return found.reshape(1, -1)
 
 
 def _trace(tracer: Any, x: np.ndarray, layers: dict[str, int]) -> dict[str, np.ndarray]:
     details = {detail["index"]: detail for detail in tracer.get_tensor_details()}
-    entry, result = tracer.get_input_details()[0], tracer.get_output_details()[0]
+    entry = tracer.get_input_details()[0]
     prepared = encode(x, entry)
     kept: dict[str, list[np.ndarray]] = {name: [] for name in layers}
     for index in range(len(x)):
-        _one(tracer, prepared, index, entry, result)
+        _one(tracer, prepared, index, entry)
         for name, values in kept.items():
             detail = details[layers[name]]
             value = tracer.get_tensor(detail["index"])
