@@ -49,20 +49,6 @@ micro's README (person detection without and with ESP-NN)."""
 NEAR: Final = 512 * 1024
 """Bytes of the largest piece of RAM in the STM32H747, on which the zoo's large networks ran."""
 
-OVERLAP: Final = {
-    "strided": 0.57,
-    "depthwise": 0.3,
-    "pool": 0.17,
-    "widening": 2.0,
-    "pointwise": 0.29,
-    "scratch": 39.0,
-    "scratch_most": 8192.0,
-}
-"""X-CUBE-AI's planner, as ST's published activation sizes show it: the share of the smaller of
-input and output that does not overlap, for operators with a stride above 1, depthwise ones,
-poolings and 1x1 convolutions that widen at most so many times; bytes of scratch for each element
-of a convolution's window. Chosen by hand on 19 footprints."""
-
 CYCLES_PER_INSTRUCTION: Final = 1.4
 """Of a Cortex-M4 in int8 kernels: loads and taken branches take 2 to 4 cycles (Arm 100166, the
 core's technical reference manual, instruction timing), and flash adds to it. An assumption."""
@@ -173,7 +159,7 @@ def _zoo(data: Path) -> list[Row]:
         benchmark = network_group(item["model"])
         cycles = float(item["inference_time_ms"]) * 1e3 * float(item["frequency"].split()[0])
         network = mcu_graphs.network_of(graph, benchmark)
-        amounts = mcu_terms.count(network, mcu_memory.peak(network, OVERLAP) > NEAR)
+        amounts = mcu_terms.count(network, mcu_memory.peak(network, None) > NEAR)
         # The tables that name no version are of the zoo's first release, made with 7.3.
         version = short(item["tool_version"]) or "7.3"
         board = item["board"].lower()

@@ -47,18 +47,18 @@ ONE_ROW: Final = 2.5
 LIMITS: Final = (
     "X-CUBE-AI's versions differ by up to 2.2x on one board; where a target's runtime_version is "
     "not set, the estimate stands for versions 7.3 to 8.1 and its band holds 7.1 to 10.2.",
-    "TensorFlow Lite for Microcontrollers was measured on three Cortex-M4 boards alone; with "
-    "CMSIS-NN, one of them and microTVM's and ONNC's builds of the same kernels. Networks measured "
-    "on Cortex-M33 and M7 with it would help most.",
+    "TensorFlow Lite for Microcontrollers was measured with its reference kernels on NUCLEO-L4R5ZI "
+    "and three Espressif chips, with CMSIS-NN's on two Cortex-M4 boards (one with microTVM's and "
+    "ONNC's builds of them). Networks on a Cortex-M33 and M7 with it would help most.",
     "Activations outside the chip were seen in four rows of one board.",
     "Cortex-M0, M0+, M3, M55, M85, RX and float32 rest on few or no measurements: their bands are "
     "wider, and say so.",
     "edgeflow's own kernels were counted in instructions, never timed: a board would help.",
     "The forms of the terms and the figures known beforehand were chosen while looking at these "
     "measurements; no group took part in the fit that predicts it.",
-    "What X-CUBE-AI lets overlap in RAM was read off 19 footprints, all of which took part; the "
-    "band is 1.1x wider for it. RAM and flash of other runtimes are published figures and "
-    "assumptions.",
+    "The form of what X-CUBE-AI lets overlap in RAM was read off 19 footprints, all of which took "
+    "part (the figures were found without the network that they predict); the band is 1.1x wider "
+    "for it. RAM and flash of other runtimes are published figures and assumptions.",
     "GAP9, NDP9120 and xG24 have two to four networks each, at one clock and with one release of "
     "their software; an earlier one of xG24's was up to 1.7x slower.",
 )

@@ -209,7 +209,7 @@ def test_memory_by_hand() -> None:
     # input 256 and convolution 1024 elements; then the depthwise's 1024 beside it
     assert mcu_memory.peak(network, None) == 2048
     assert mcu_memory.weight_bytes(network) == 9 * 4 * 16 + 4 * 16 + 9 * 16 + 160 + 40
-    rules = {**mcu_rows.OVERLAP, "depthwise": 0.5, "scratch": 0.0}
+    rules = {**mcu_memory_calibration.APART, "depthwise": 0.5}
     assert mcu_memory.peak(network, rules) == 1024 + 512
 
 
@@ -223,7 +223,7 @@ def test_a_short_cut_stays_alive() -> None:
     network = Network("short", layers, ("x",), ("y",))
     assert mcu_memory.peak(network, None) == 3 * 128
     # the second convolution writes over its input; x waits for the sum
-    overlap = {**mcu_rows.OVERLAP, "pointwise": 0.0}
+    overlap = {**mcu_memory_calibration.APART, "pointwise": 0.0, "widening": 1.0}
     assert mcu_memory.peak(network, overlap) == 2 * 128 + 0
     assert mcu_memory.weight_bytes(network) == 2 * (64 + 32)
 
