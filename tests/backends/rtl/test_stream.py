@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -93,16 +92,6 @@ def test_a_design_computes_what_numpy_computes(name: str, runner: Runner, tmp_pa
     assert made.result["inexact"] == []
     assert done.result["latency_cycles"] == made.result["latency_cycles"]
     assert done.result["ii"] == made.result["ii"]
-
-
-@pytest.fixture(scope="module")
-def icarus() -> str:
-    found = shutil.which("iverilog")
-    if found is None and os.environ.get("CI"):
-        pytest.fail("no iverilog on PATH (Debian: apt install iverilog)")
-    if found is None:
-        pytest.skip("no iverilog on PATH (Debian: apt install iverilog)")
-    return found
 
 
 @pytest.mark.parametrize("name", ["mlp", "residual"])
