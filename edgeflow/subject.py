@@ -71,7 +71,8 @@ def read(paths: Sequence[Path], runner: Callable[[], AbstractContextManager[Runn
             raise ModelError("the file or folder does not exist", where=str(path))
     if len(paths) == 1 and network_file.is_network(paths[0]):
         network, options = network_file.load(paths[0])
-        return Subject(network, options)
+        bound = options.pop("multipliers", None)
+        return Subject(network, options, multipliers=bound)
     ours = [path for path in paths if hls_project.is_project(path)]
     if not ours:
         with runner() as chosen:

@@ -166,6 +166,19 @@ def test_what_multiplications_are_bound_to(project: Path) -> None:
     assert subject.read([project], _no_runner).multipliers is None  # both are said
 
 
+def test_a_network_file_may_bind_them_too(tmp_path: Path) -> None:
+    record = {
+        "input_shape": [16], "bits": 16, "io": "parallel", "compiler": "vivado",
+        "multipliers": "logic", "layers": [{"kind": "dense", "units": 8}],
+    }  # fmt: skip
+    file = tmp_path / "n.json"
+    file.write_text(json.dumps(record))
+    found = subject.read([file], _no_runner)
+    assert (found.multipliers, found.options["compiler"]) == ("logic", "vivado")
+    entry = estimating.estimate_targets(lambda: found, ["pynq-z2"])["pynq-z2"]
+    assert entry["estimates"]["dsp"]["value"] == 0
+
+
 def test_a_part_nobody_knows(project: Path) -> None:
     with pytest.raises(TargetError, match=r"xc9z020.*\n.*xc7z020clg400-1"):
         estimating.estimate_targets(

@@ -22,8 +22,9 @@ from edgeflow.network import FORMAT, KINDS, WEIGHTED, Layer, Network, Quantizer,
 DEFAULTS: Final = ("bits", "weight_bits", "activation_bits", "strategy", "reuse_factor", "sparsity")
 """Keys of a layer that the Network may give for all layers."""
 
-DESIGN: Final = ("io", "clock_mhz", "part")
-"""Keys of the Network that are options of the hls4ml backend."""
+DESIGN: Final = ("io", "clock_mhz", "part", "compiler", "multipliers")
+"""Keys of the Network that are options of the hls4ml backend, and what multiplications are bound to
+(``dsp`` or ``logic``)."""
 
 WHOLE: Final = frozenset(
     (*"format name source inputs outputs totals layers input_shape".split(), *DEFAULTS, *DESIGN)

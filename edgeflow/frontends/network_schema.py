@@ -57,6 +57,8 @@ def schema() -> dict[str, Any]:
             "io": {"enum": ["parallel", "stream"]},
             "clock_mhz": number,
             "part": text,
+            "compiler": {**text, "description": "vitis, vivado, …"},
+            "multipliers": {"enum": ["dsp", "logic"]},
             "layers": {"type": "array", "items": layer},
         },
     }
