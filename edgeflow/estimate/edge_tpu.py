@@ -4,14 +4,12 @@ The model, per inference::
 
     call + input / bus + sum of operations + output / (bus, host)
 
-* **Memory.** The chip has 16 tiles of 512 KiB. A kernel is stored with its outputs in fours, spread
-  over the tiles, and its inputs in blocks of 64, so a tile takes ``taps * 4*ceil(outputs / tiles /
-  4) * 64*ceil(inputs / 64)`` bytes of it. Kernels are kept in the order of the network as long as
-  they fit; the others come over the bus at every inference. (Found on what Google's compiler says
-  of 85 stacks: `edgeflow.estimate.edge_tpu_calibration` compares.)
-* **Time of a product.** 64 lanes of 64 products: ``positions * outputs / 64 * (taps * inputs / 64
-  + overhead * blocks)`` cycles, inputs as stored. A streamed kernel takes the longer of that and of
-  its transfer, which is repeated for each strip where the activations are too large for the chip.
+* **Memory.** The chip has 16 tiles of 512 KiB. A kernel is stored with its outputs in blocks of 64
+  and its inputs in fours. Kernels are kept in the order of the network as long as there is room;
+  the others come over the bus at every inference.
+* **Time of a product.** 64 lanes of 64 products: ``positions * blocks of outputs * (taps +
+  overhead) * inputs / 64`` cycles, inputs in fours. A streamed kernel takes the longer of that and
+  of its transfer, repeated for each strip where the activations are too large for the chip.
 * **Host.** A call costs a fixed time. An output comes with its channels in eights, and the driver
   rearranges it on the processor: a time for each pixel and for each element.
 
@@ -38,18 +36,26 @@ from edgeflow.targets import Target
 
 COEFFICIENTS: Final = Path(__file__).with_name("coefficients") / "edge_tpu.json"
 
-TILES: Final = 16
-TILE_BYTES: Final = 524288
-"""16 x 512 KiB = 8 MiB, Coral's 'about 8 MB' of on-chip memory."""
+CAPACITY: Final = int(7.7 * 2**20)
+"""Of the chip's 8 MiB, what kernels may take: stacks of 7.58 MiB were kept, none of 7.91 MiB."""
+
+TILE_BYTES: Final = 512 << 10
+"""Of one of the chip's 16 tiles."""
+
+NARROW: Final = 4
+"""Blocks of 64 outputs, at most, of a dense layer that takes the first tiles: layers of 100 and 250
+units filled one after 79 and 32 layers (compiler 1.0)."""
 
 LANES: Final = 64
 CLOCK_HZ: Final = 500e6
 """The clock of the runtime's maximum frequency; 64 x 64 products at it make Coral's 4 TOPS. Other
 clocks (``--clock-mhz``) scale the operations' time."""
 
-STORED_PER_SUM: Final = (13, 8)
-"""Bytes of a bias and its scales, of dense layers and of others: 13 to 16, and 5 to 9, in the
-compiler's own figures."""
+PER_CHANNEL: Final = 8
+"""Bytes for each output of a convolution beside its kernel, in the compiler's figures."""
+
+BIAS: Final = 4
+"""Bytes of a bias; they count in the tiles, but not in the compiler's figures."""
 
 STRIP_BYTES: Final = 1.27e6
 """Input and output of an operation above this are worked on in strips, an even number of them
@@ -95,48 +101,31 @@ def coefficients() -> dict[str, Any]:
 
 
 def stored(work: Work) -> int:
-    """Bytes of an operation's kernel and biases, as the compiler stores them."""
+    """Bytes of an operation's kernel as the compiler stores it: outputs in blocks of 64, inputs in
+    fours (found on 105 stacks by `edgeflow.backends.edge_tpu.verdict_job`)."""
     if not work.weights:
         return 0
-    if work.group == "depthwise":
-        return work.taps * _up(work.outputs, LANES) + _sums(work)
-    return work.taps * _up(work.outputs, 4) * _inputs(work) + _sums(work)
+    inputs = 1 if work.group == "depthwise" else _up(work.inputs, 4)
+    channel = 0 if work.positions == 1 and work.group == "product" else PER_CHANNEL
+    return (work.taps * inputs + channel) * _up(work.outputs, LANES)
 
 
-def _sums(work: Work) -> int:
-    return STORED_PER_SUM[work.positions > 1] * work.outputs
+def memory(works: Sequence[Work]) -> Memory:
+    """What stays on the chip: kernels in their order, as long as there is room.
 
-
-def _inputs(work: Work) -> int:
-    """Inputs as stored: blocks of 64, but up to four (an image) as they are."""
-    return 4 if work.inputs <= 4 else _up(work.inputs, LANES)
-
-
-def _in_tile(work: Work) -> float:
-    """Bytes that the fullest tile takes."""
-    if not work.weights:
-        return 0.0
-    if work.group == "depthwise":
-        return stored(work) / TILES
-    tiles = TILES
-    if work.positions == 1:  # a dense layer uses no more tiles than blocks of 64 outputs
-        tiles = min(TILES, -(-work.outputs // LANES))
-    outputs = _up(-(-work.outputs // tiles), 4)
-    return work.taps * outputs * _inputs(work) + _sums(work) / tiles
-
-
-def memory(works: Sequence[Work], capacity: float = TILE_BYTES) -> Memory:
-    """What stays on the chip: kernels in their order, as long as each tile has room."""
-    used = 0.0
-    on_chip = off_chip = 0
+    A narrow dense layer takes one tile for each block of 64 outputs, the first tiles always: a
+    stack of these fills a tile long before the chip.
+    """
+    on_chip = off_chip = first = 0
     streamed = set()
     for work in works:
         size = stored(work)
-        if not size:
-            continue
-        if used + _in_tile(work) <= capacity:
-            used += _in_tile(work)
+        blocks = -(-work.outputs // LANES)
+        narrow = work.group == "product" and work.positions == 1 and blocks <= NARROW
+        in_first = size // blocks + BIAS * LANES if narrow else 0
+        if on_chip + size <= CAPACITY and first + in_first <= TILE_BYTES:
             on_chip += size
+            first += in_first
         else:
             off_chip += size
             streamed.add(work.name)
@@ -194,8 +183,8 @@ def crossing(work: Work) -> int:
     count = -(-(work.read + work.written) // int(STRIP_BYTES))
     strips = count if count <= 1 else _up(count, 2)
     size = stored(work)
-    if work.group == "product" and 4 < work.inputs <= LANES // 2:
-        size = work.taps * _up(work.outputs, 4) * LANES // 2 + _sums(work)
+    if work.group == "product" and work.outputs <= LANES // 2:
+        size //= 2  # half a block is streamed as such
     return strips * size
 
 
@@ -203,10 +192,9 @@ def _cycles(work: Work, constants: Mapping[str, float]) -> float:
     moved = (work.read + work.written) * constants["element"]
     if work.group == "product":
         loaded = stored(work) * constants["weight"]
-        sums = work.steps * work.positions * work.outputs / LANES
-        passes = work.taps * _inputs(work) / LANES
-        overhead = -(-work.inputs // LANES) * constants["tap_overhead"]
-        return sums * (constants["tap"] * passes + overhead) + moved + loaded
+        sums = work.steps * work.positions * _up(work.outputs, LANES) / LANES
+        taps = constants["tap"] * work.taps + constants["tap_overhead"]
+        return sums * taps * _up(work.inputs, 4) / LANES + moved + loaded
     if work.group == "depthwise":
         lanes = work.positions * _up(work.outputs, LANES) / LANES
         return lanes * work.taps * constants["depthwise"] + moved
@@ -231,7 +219,7 @@ def bus_of(target: Target) -> str | None:
 def estimate(network: Network, target: Target) -> dict[str, Estimate]:
     """``latency`` (s), ``on_chip_parameters`` and ``off_chip_parameters`` (B)."""
     found = load(network)
-    source = "kernels in fours of outputs and blocks of 64 inputs, 16 tiles of 512 KiB"
+    source = "kernels in blocks of 64 outputs and fours of inputs, 16 tiles of 512 KiB"
     on_chip, off_chip = found.memory.on_chip, found.memory.off_chip
     low, high = MEMORY_BAND
     return {

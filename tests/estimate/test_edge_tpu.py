@@ -112,8 +112,8 @@ def test_the_compiler_s_memory(data_root: Path) -> None:
             continue
         kept = edge_tpu.load(network).memory
         said = [float(item[f"{place}_MiB"]) for place in ("onchip_used", "offchip")]
-        assert kept.on_chip / 2**20 == pytest.approx(said[0], rel=0.06), network.name
-        assert kept.off_chip / 2**20 == pytest.approx(said[1], rel=0.03), network.name
+        assert kept.on_chip / 2**20 == pytest.approx(said[0], rel=0.01), network.name
+        assert kept.off_chip / 2**20 == pytest.approx(said[1], rel=0.01), network.name
         checked += 1
     assert checked > 60
 
