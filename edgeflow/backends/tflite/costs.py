@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow.backends.tflite import support
-from edgeflow.estimate import energy, linux, mcu
+from edgeflow.estimate import energy, linux, mcu, mcu_memory
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
 from edgeflow.targets import Target
@@ -52,7 +52,6 @@ def estimate(
         found["latency"] = unknown("s", reason)
     elif target.kind == "mcu":
         found |= mcu.latency(network, target, precision, runtime)
-        found |= mcu_memory.memory(network, target, precision, runtime)
         found |= mcu_memory.memory(network, target, precision, runtime)
     else:
         found["latency"] = linux.latency(network, target, precision)
