@@ -19,7 +19,7 @@ from edgeflow.backends.rtl.backend import BACKEND
 from edgeflow.errors import ModelError, ToolchainError, ToolError
 from edgeflow.frontends.model import Model
 from edgeflow.frontends.reference import reference_job
-from edgeflow.jobs import Runner
+from edgeflow.jobs import Job, Runner
 from edgeflow.network import Quantizer
 from edgeflow.store import hash_path
 from edgeflow.targets import load
@@ -299,6 +299,27 @@ def test_all_kinds_in_verilator(runner, tmp_path):
     for runtime in ("da4ml interpreter", "Verilator"):
         found = compared(runner, request, done.path, runtime)
         assert found.equal == 1, (runtime, found.explanation)
+
+
+def test_the_cost_alone_is_that_of_the_design_and_falls_with_the_weights(runner, tmp_path):
+    """What an area-aware retraining asks for, without a design being written."""
+
+    def cost(draft, folder):
+        model = draft.save(folder)
+        inputs = {"network": model.path / "network.json", "weights": model.weights}
+        job = Job("edgeflow.backends.rtl.cost_job:adders", "rtl", "cost", inputs, {})
+        return runner.run(job).result
+
+    done = compiled(runner, mlp(), tmp_path)[1].result
+    whole = cost(mlp(), tmp_path / "whole")
+    assert whole["lut"] == done["cost"]["lut"]
+    assert whole["layers"]["fc1"] == done["layers"]["fc1"]["cost"]["lut"]
+    assert whole["adders"] > 0
+    pruned = mlp()
+    pruned.arrays["fc1/kernel"][:, ::2] = 0
+    half = cost(pruned, tmp_path / "half")
+    assert half["lut"] < 0.75 * whole["lut"]
+    assert whole["ebops"]["total"] > 0
 
 
 def test_the_test_bench_passes_and_fails(runner, tmp_path, icarus):
