@@ -211,7 +211,9 @@ def _version(entry: Mapping[str, Any], wanted: str | None) -> tuple[float, str, 
         return 1.0, "", "unsaid" not in entry
     number = _number(wanted)
     if number is None:
-        return entry["usual"], f" (any version from {min_of(versions)} on)", False
+        told = f"any version from {min_of(versions)} on"
+        told = told if wanted is None else f"'{wanted}' is no version that is known: {told}"
+        return entry["usual"], f" ({told})", False
     nearest = min(versions, key=lambda name: abs((_number(name) or 0) - number))
     return versions[nearest], f" {wanted}", True
 

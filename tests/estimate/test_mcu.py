@@ -164,6 +164,9 @@ def test_what_was_not_measured_has_a_wider_band_and_says_so() -> None:
     assert width(known) < width(board) < width(core)
     assert width(known) < width(unsaid)
     assert "board that was not measured" in board.source
+    odd = mcu.latency(network, asked("nucleo-l4r5zi", runtime_version="newest"))["latency"]
+    assert "'newest' is no version that is known" in odd.source
+    assert width(odd) == pytest.approx(width(unsaid))
     assert "core that was not measured" in core.source
     tiny = small()
     outside = mcu.latency(tiny, asked("nucleo-l4r5zi", **version))["latency"]
