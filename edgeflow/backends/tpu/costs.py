@@ -1,7 +1,8 @@
 """What a graph costs on a TPU: from the Network, the artifact and the TPU's own compiler.
 
 The time of a batch is ``max(cycles / clock, bytes / bandwidth)``, cycles being the sum of what the
-compiler estimates for each operation. For ResNet-50 on a v3 this came within 9 % of the MLPerf
+compiler estimates for each operation; without the compiler, a roofline's
+(`edgeflow.estimate.tpu`). For ResNet-50 on a v3 this came within 9 % of the MLPerf
 v0.5 submission. A small graph takes some microseconds on the device and waits for the host for
 longer, which the upper end of the band allows for.
 """
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from edgeflow.backends.tpu.checks import activation_bytes, weight_bytes
 from edgeflow.backends.tpu.generations import GENERATIONS
-from edgeflow.estimate import energy
+from edgeflow.estimate import energy, tpu, workload
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
 from edgeflow.targets import Target
@@ -69,6 +70,7 @@ def estimates(
             for name, unit in _OF_COMPILER.items()
             if name != "activation_memory"
         }
+        found |= _roofline(network, target, batch, str(options.get("precision") or "float32"))
     return found | energy.tpu_energy(target, found["latency"], batch)
 
 
@@ -81,6 +83,31 @@ _OF_COMPILER: Final = {
     "latency": "s",
     "throughput": "1/s",
 }
+
+
+def _roofline(network: Network, target: Target, batch: int, precision: str) -> dict[str, Estimate]:
+    """Cycles, latency and throughput of a batch without the compiler; nothing for a generation,
+    a precision or a Network of which nothing can be said."""
+    name = str(target.settings.get("generation"))
+    if name not in tpu.UNITS or precision not in tpu.PASSES or not network.layers:
+        return {}
+    works = workload.counted(network)
+    if not works:
+        return {}
+    table = tpu.coefficients()
+    cycles = tpu.cycles(works, name, batch, precision, table["constants"])
+    clock = (target.clock_mhz or GENERATIONS[name].clock_mhz) * 1e6
+    band, seconds = table["band"], cycles / clock
+    low, high = seconds / band, seconds * band + LAUNCH_S
+    source = (
+        f"{table['source']}, not compiled; TPU {name}, batch {batch}, {precision}, "
+        f"{clock / 1e6:.0f} MHz; the upper end adds {LAUNCH_S * 1e6:.0f} us for the host's launch"
+    )
+    return {
+        "latency_cycles": Estimate.within(cycles, band, "cycles", "model", source),
+        "latency": Estimate(seconds, low, high, "s", "model", source),
+        "throughput": Estimate(batch / seconds, batch / high, batch / low, "1/s", "model", source),
+    }
 
 
 def _of_compiler(target: Target, ahead: Mapping[str, Any]) -> dict[str, Estimate]:

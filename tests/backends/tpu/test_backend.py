@@ -86,15 +86,21 @@ def test_what_does_not_fit_the_memory_is_refused():
     assert "such as tpu-v" in problem.remedy
 
 
-def test_estimates_without_the_compiler_are_null_with_the_reason():
+def test_estimates_without_the_compiler():
+    """What only it says is null with the reason; cycles come from a roofline."""
     found = BACKEND.estimate(
         networks.small()[0], networks.tpu(), OPTIONS, None, {"ahead_reason": "no network"}
     )
     assert found["macs"].value == 15104
     assert found["weight_memory"].value == 4 * (216 + 8 + 1280)
-    for name in ("latency", "latency_cycles", "flops", "throughput"):
+    for name in ("flops", "hbm_footprint", "bytes_accessed"):
         assert found[name].value is None
         assert found[name].reason == "no network"
+    latency = found["latency"]
+    assert latency.method == "model"
+    assert "not compiled" in latency.source
+    assert latency.low < latency.value < latency.high
+    assert found["latency_cycles"].value == pytest.approx(latency.value * 1503e6)
     assert found["power"].value is None
     assert found["chip_power"].reason
 
