@@ -65,18 +65,14 @@ def run(
 
 
 def inspect(*model: File, runner: Runner | None = None) -> Network:
-    """The Network of a model file (and its weights' file), or of a Network JSON.
+    """The Network of a model file (and its weights' file), a Network JSON, or an hls4ml project.
 
     Raises:
         ModelError: it cannot be read, or holds what is refused.
     """
-    from edgeflow.frontends import loader
+    from edgeflow import subject
 
-    paths = [Path(path) for path in model]
-    if len(paths) == 1 and loader.is_network(paths[0]):
-        return loader.load_network(paths[0])
-    with _runner(runner) as chosen:
-        return loader.load(paths, chosen).network
+    return subject.read([Path(path) for path in model], lambda: _runner(runner)).network
 
 
 def check(

@@ -11,12 +11,8 @@ if TYPE_CHECKING:
 
 
 def read_network(paths: Sequence[Path]) -> Network:
-    """The Network of a model's files, or of a Network JSON file."""
-    from edgeflow.frontends import loader
-
-    if len(paths) == 1 and loader.is_network(paths[0]):
-        return loader.load_network(paths[0])
+    """The Network of a model's files, of a Network JSON file, or of an hls4ml project."""
+    from edgeflow import subject
     from edgeflow.cli.progress import shown_runner
 
-    with shown_runner() as runner:
-        return loader.load(paths, runner).network
+    return subject.read(paths, shown_runner).network

@@ -144,5 +144,6 @@ def _folder_error(path: Path) -> ModelError:
     return ModelError(
         "expected a model file, found a folder",
         where=str(path),
-        remedy="give a .keras, .h5, .json, .onnx or .tflite file",
+        remedy="give a .keras, .h5, .json, .onnx or .tflite file (of an hls4ml project, "
+        "firmware/parameters.h is missing)",
     )
