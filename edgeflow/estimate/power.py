@@ -269,7 +269,7 @@ def _from_sheet(target: Target, point: OperatingPoint, clock: float) -> Estimate
 def _from_architecture(target: Target, clock: float) -> Estimate:
     known = coefficients()["architectures"].get(target.architecture)
     reason = target.why_unknown("power", "chip_active")
-    if known is None:
+    if known is None or not target.operating_points:  # no silicon: a simulator's board
         return unknown("W", reason)
     supply = supply_of(target)
     watts = known["w_per_mhz"] * clock

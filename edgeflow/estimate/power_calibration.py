@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from edgeflow import targets
 from edgeflow.estimate import conformal, operations, power, power_fpga_calibration
 from edgeflow.targets import Target
 
@@ -240,7 +241,7 @@ def calibrate(data: Path, boards: dict[str, Target]) -> dict[str, Any]:
             "source": SOURCE,
         },
         "versions": {"x-cube-ai": law},
-        "architectures": architectures(measured, boards),
+        "architectures": architectures(measured, boards, mean(factors.values())),
         "fabric": {
             "unit": "J per cycle",
             "family": "28 nm",
@@ -350,8 +351,21 @@ def counted(row: Row) -> float:
     )
 
 
-def architectures(measured: Sequence[Row], boards: dict[str, Target]) -> dict[str, Any]:
-    """Power per MHz of the cores that were measured, for boards of which nothing else is known."""
+SHEETS: Final = {
+    "cortex-m0": "nucleo-g071rb",
+    "cortex-m0plus": "nucleo-g071rb",
+    "cortex-m3": "nucleo-f207zg",
+    "cortex-m85": "nucleo-h743zi",
+    "riscv32": "esp32-c3-devkitm-1",
+    "xtensa-lx6": "esp32-s3-devkitc-1",
+}
+"""Cores that were not measured, each with a target whose data sheet stands for it."""
+
+
+def architectures(
+    measured: Sequence[Row], boards: dict[str, Target], activity: float
+) -> dict[str, Any]:
+    """Power per MHz by core, for boards of which nothing else is known."""
     found: dict[str, Any] = {}
     for board in PROCESSORS[:3]:
         own = [row for row in measured if row.board == board]
@@ -361,6 +375,17 @@ def architectures(measured: Sequence[Row], boards: dict[str, Target]) -> dict[st
             "supply_v": median(row.supply_v for row in own),
             "regulator": power.regulator(target),
             "boards": target.name,
+        }
+    for core, name in SHEETS.items():
+        target = targets.load(name)
+        clock, supply = target.clock_mhz or 1.0, power.supply_of(target)
+        watts = power.sheet_power(target, clock, supply)
+        assert watts is not None
+        found[core] = {
+            "w_per_mhz": rounded(watts * activity / clock),
+            "supply_v": supply,
+            "regulator": power.regulator(target),
+            "boards": f"{name}'s data sheet",
         }
     return found
 

@@ -80,7 +80,8 @@ def test_a_board_of_which_only_the_core_is_known_has_a_wide_band() -> None:
 
 
 def test_no_power_is_made_up() -> None:
-    found = power.chip_power(targets.load("raspberry-pi-pico"))
+    target = replace(targets.load("raspberry-pi-pico"), architecture="a core nobody knows")
+    found = power.chip_power(target)
     assert found.value is None
     assert "no measurement" in (found.reason or "")
 
@@ -89,6 +90,10 @@ def test_a_design_power_bounds_an_accelerator() -> None:
     found = power.chip_power(targets.load("coral-usb-accelerator"))
     assert (found.low, found.value, found.high) == pytest.approx((0.2, 1.0, 2.0))
     assert "assumed" in found.source
+
+
+def test_a_simulated_board_draws_nothing_that_could_be_said() -> None:
+    assert power.chip_power(targets.load("qemu-mps2-an386")).value is None
 
 
 @pytest.mark.parametrize(
