@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from edgeflow.backends.edge_tpu import rules_job as rules
+from edgeflow.backends.tflite import operators
 from edgeflow.estimate import edge_tpu
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.network import Network
@@ -29,6 +31,7 @@ def estimate(
     the processor are not in the time; where some do, its source says so.
     """
     found = {**found, **edge_tpu.estimate(network, target)}
+    on_processor = any(operator not in rules.BY_KIND for _, operator in operators.of(network))
     if result and "parameter_memory" in result:
         source = result["source"]
         memory = result["parameter_memory"]
@@ -45,10 +48,11 @@ def estimate(
             found[f"{place}_parameters"] = figure
         said = source if compiled else "the published rules (coral.ai, TensorFlow models)"
         method = "synthesised" if compiled else "model"
-        if result.get("on_cpu") and found["latency"].value is not None:
-            words = f"{found['latency'].source}; without what runs on the processor"
-            found["latency"] = replace(found["latency"], source=words)
+        on_processor = bool(result.get("on_cpu"))
         found["mapped_operators"] = Estimate.exact(result["mapped"], "1", method, said)
         if compiled:
             found["model_size"] = Estimate.exact(result["file_bytes"], "B", "synthesised", source)
+    if on_processor and found["latency"].value is not None:
+        words = f"{found['latency'].source}; without what runs on the processor"
+        found["latency"] = replace(found["latency"], source=words)
     return found | edge_tpu.power(network, target, found["latency"])
