@@ -234,6 +234,11 @@ def by_board(row: Row) -> str:
     return row.board
 
 
+def by_core(row: Row) -> str:
+    """A group of cores left out."""
+    return row.core
+
+
 def accuracy(
     guesses: Sequence[tuple[Row, float]],
     group: Callable[[Row], str],

@@ -19,6 +19,7 @@ from edgeflow.estimate.mcu_calibration import (
     accuracy,
     by_benchmark,
     by_board,
+    by_core,
     fit,
     leave_out,
     measured_npu,
@@ -64,7 +65,10 @@ LIMITS: Final = (
 )
 
 
-GROUPS: Final = {"benchmark": by_benchmark, "board": by_board}
+GROUPS: Final = {"benchmark": by_benchmark, "board": by_board, "core": by_core}
+BANDS: Final = ("benchmark", "board")
+"""What a band is for; a core that was not measured takes a board's, wider."""
+
 Guesses = Mapping[str, Sequence[tuple[Row, float]]]
 """By what was left out: each row, and its prediction from the others."""
 
@@ -80,6 +84,7 @@ def latency(rows: Sequence[Row], ratios: Sequence[float], guesses: Guesses) -> d
             if measured_software(row)
         ]
         for name, found_for in guesses.items()
+        if name in BANDS
     }
     bands = {f"factor_{name}": _up(conformal.factor(sizes)) for name, sizes in left.items()}
     logs = [math.log(ratio) for ratio in ratios]
@@ -217,6 +222,7 @@ def _unsaid(found: Fit, guesses: Guesses) -> dict[str, float]:
             )
         )
         for name, rows in guesses.items()
+        if name in BANDS
     }
 
 
@@ -256,6 +262,10 @@ def rows_of_accuracy(guesses: Guesses) -> list[dict[str, Any]]:
             guesses["board"], by_board, measured_software,
             "processors, runtime and its version known; each board left out",
             "25 % median, 95 % within 2x",
+        ),
+        accuracy(
+            guesses["core"], by_core, measured_software,
+            "processors, runtime and its version known; each core left out", "",
         ),
         accuracy(
             guesses["benchmark"], by_benchmark, measured_npu,
