@@ -93,6 +93,9 @@ def estimate(
 
     cycles, interval = cycles_of(reuse_factors)
     group = regime(network, io, strategy, reuse_factors)
+    told = any(layer.name in (digits or {}) or "digits" in layer.attributes for layer in network)
+    if group == "dense_shared" and not told:
+        group = "shared"  # how many products are shared hangs on the weights
     band = table["bands"][group]
     seen = band["latency"]
     factor, interval_factor = seen["factor"], band["ii"]["factor"]
@@ -100,7 +103,7 @@ def estimate(
         f"schedule of an io_{io} design ({group}); groups left out whole: {seen['within']} of "
         f"{seen['rows']} within the band; {table['source']}"
     )
-    if group == "reused" and cycles > 0:
+    if group.endswith("reused") and cycles > 0:
         # The reports are of large R, whose cycles are certain. What is not reuse is arithmetic,
         # and as uncertain as in an unrolled design.
         arithmetic = min(1.0, cycles_of({})[0] / cycles)
@@ -141,7 +144,7 @@ def by_layer(network: Network, **design: Any) -> dict[str, dict[str, float]]:
 def regime(
     network: Network, io: str, strategy: str | Mapping[str, str], reuse_factors: Mapping[str, int]
 ) -> str:
-    """Which band a design takes.
+    """Which band a design takes; with ``dense_`` before it for a dense layer alone, in parallel.
 
     ``stream`` (of positions) or ``stream_flat`` (a vector alone); in parallel ``unrolled`` (a
     multiplier per product), ``reused`` (layers of the resource strategy with R > 1) or ``shared``
@@ -150,11 +153,13 @@ def regime(
     if io == "stream":
         flat = all(len(layer.output_shape) < 2 for layer in network)
         return "stream_flat" if flat else "stream"
+    work = [layer.kind for layer in network if layer.kind not in hls_schedule.FREE]
+    alone = "dense_" if work == ["dense"] else ""
     reused = [name for name, factor in reuse_factors.items() if factor > 1]
     if not reused:
-        return "unrolled"
+        return f"{alone}unrolled"
     chosen = [strategy_of(strategy, name) for name in reused]
-    return "shared" if "latency" in chosen else "reused"
+    return alone + ("shared" if "latency" in chosen else "reused")
 
 
 def _nothing(reason: str) -> dict[str, Estimate]:

@@ -164,7 +164,7 @@ def test_small_reuse_is_as_uncertain_as_its_arithmetic():
         return (latency.high + 3) / (latency.value + 3)
 
     assert factor(2) > factor(16) > factor(1024)
-    assert factor(1024) == pytest.approx(bands["reused"]["latency"]["factor"], rel=0.02)
+    assert factor(1024) == pytest.approx(bands["dense_reused"]["latency"]["factor"], rel=0.02)
 
 
 def test_a_kind_that_no_report_held_widens_the_band():
@@ -218,7 +218,12 @@ def test_what_is_not_known_is_null_with_its_reason():
 )
 def test_regimes(io, given, regime):
     settings = {"strategy": "latency", "reuse_factors": {}} | given
-    assert hls_latency.regime(dense(8, 8), io, **settings) == regime
+    alone = "dense_" if io == "parallel" else ""
+    assert hls_latency.regime(dense(8, 8), io, **settings) == alone + regime
+    network = dense(8, 8)
+    more = Layer("r", "relu", ("d",), ((8,),), (8,))
+    whole = network.with_layers((*network.layers, more))
+    assert hls_latency.regime(whole, io, **settings) == regime
 
 
 def test_shipped_coefficients_are_those_of_the_data(data_root):
