@@ -92,6 +92,8 @@ def _complete(data: dict[str, Any]) -> None:
     data.setdefault("format", FORMAT)
     data.setdefault("title", data["name"])
     data.setdefault("vendor", "described by the user")
+    if data.get("kind") == "fpga" and "chip" not in data:
+        raise TargetError("expected an FPGA's part, such as chip: xc7z020clg400-1", where=WHERE)
     data.setdefault("chip", data["name"])
     if isinstance(data.get("kind"), str) and data["kind"] in BACKENDS:
         data.setdefault("backends", BACKENDS[data["kind"]])
