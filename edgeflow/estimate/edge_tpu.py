@@ -247,9 +247,7 @@ def latency(network: Network, target: Target, found: Load | None = None) -> Esti
     if not found.operations:
         return unknown("s", "the Network has no operations")
     table = coefficients()
-    clock = CLOCK_HZ
-    if target.kind == "npu" and target.clock_mhz:
-        clock = target.clock_mhz * 1e6
+    clock = _clock(target)
     value = seconds(found, bus, table["constants"], clock)
     groups = {work.group for work, _, _ in found.operations}
     group = "network" if groups - {"product", "function", "move"} else "stack"
@@ -268,13 +266,19 @@ def latency(network: Network, target: Target, found: Load | None = None) -> Esti
     return Estimate.within(value, width, "s", "model", words)
 
 
+def _clock(target: Target) -> float:
+    """Of the Edge TPU: a module's own; a board's clock is its processor's."""
+    return target.clock_mhz * 1e6 if target.kind == "npu" and target.clock_mhz else CLOCK_HZ
+
+
 def power(network: Network, target: Target, time: Estimate) -> dict[str, Estimate]:
     """Power (W) and energy (J) of the Edge TPU, and of the module or board that holds it.
 
     Google says 0.5 W for each 10^12 operations per second, 2 W at the peak: an inference takes at
     least its operations' energy, and at most the peak's power all the time. Between these two lies
-    the figure: their geometric mean, the whole width its band. A module's regulators and bus add
-    up to `MODULE`; a board's processor adds its own power where that is known.
+    the figure: their geometric mean, the whole width its band. The peak goes with the clock. A
+    module's regulators and bus add up to `MODULE`; a board's processor adds its own power where
+    that is known.
     """
     peak = target.figure("power", "chip_tdp")
     if peak is None or time.value is None:
@@ -282,7 +286,7 @@ def power(network: Network, target: Target, time: Estimate) -> dict[str, Estimat
         chip = unknown("W", reason)
         return energies(chip, chip, time, "latency")
     operations = 2 * sum(work.macs for work in workload.of(network))
-    high = peak.value
+    high = peak.value * _clock(target) / CLOCK_HZ
     low = min(high, max(operations * JOULES_PER_OPERATION / time.value, high * LEAST))
     source = (
         f"{target.source_of(peak)}: from the operations' own energy to the peak's power, the "

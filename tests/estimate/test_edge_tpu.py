@@ -171,6 +171,8 @@ def test_power_lies_between_the_operations_energy_and_the_peak() -> None:
     assert energy.value == pytest.approx(found["power"].value * time.value)
     assert energy.low < energy.value < energy.high
     assert "watt" in energy.source
+    slow = replace(STICK, clock_mhz=250.0)
+    assert edge_tpu.power(network, slow, time)["chip_power"].high == 1
     board = edge_tpu.power(network, targets.load("coral-dev-board"), time)
     assert board["chip_power"].value
     assert board["power"].value is None
