@@ -141,6 +141,20 @@ def with_outputs(content: bytes, tensors: Iterable[int]) -> bytes:
     return pack(model, len(content))
 
 
+def with_order(content: bytes, outputs: Sequence[str]) -> bytes:
+    """The same file with its outputs in this order of their names in its signature.
+
+    The converter sorts them by their names.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    (signature,) = model.signatureDefs
+    places = {item.name.decode(): int(item.tensorIndex) for item in signature.outputs}
+    model.subgraphs[0].outputs = [places[name] for name in outputs]
+    return pack(model, len(content))
+
+
 def with_metadata(
     content: bytes, inputs: Sequence[str], outputs: Sequence[str], about: Mapping[str, Any]
 ) -> bytes:

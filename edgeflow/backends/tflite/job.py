@@ -55,6 +55,7 @@ def convert(
         progress(0, 2, "placing the trained quantisers")
         network, weights, folded = plan_job.fold(network, weights)
         content, plan = _trained(network, weights, inputs.get("data"), params)
+        content = _in_order(content, network)
         info, route = file_job.describe(content), "trained"
         extra["quantisers"] = _compare(plan, network, info)
     else:
@@ -64,7 +65,7 @@ def convert(
         rounding = network.quantized and not calibrated
         network, weights, folded = plan_job.fold(network, weights)
         samples = _samples(inputs.get("data"), network, params) if calibrated else None
-        content = _plain(network, weights, params, samples, rounding)
+        content = _in_order(_plain(network, weights, params, samples, rounding), network)
         info, route = file_job.describe(content), "calibrated" if calibrated else "converted"
     labels = params.get("labels")
     if labels:
@@ -92,7 +93,7 @@ def convert(
         "inputs": [_port(info, i) for i in info["inputs"]],
         "outputs": [_port(info, i) for i in info["outputs"]],
         "labels": labels,
-        "notes": [_table(info)],
+        "notes": [_table(info), *_graphs(info)],
         **extra,
     }
     (output / "model.json").write_text(
@@ -101,6 +102,13 @@ def convert(
         )
     )
     return facts
+
+
+def _graphs(info: dict[str, Any]) -> list[str]:
+    if info["subgraphs"] == 1:
+        return []
+    said = "loops, branches or further signatures; the first one was run and counted"
+    return [f"the file has {info['subgraphs']} subgraphs ({said})"]
 
 
 def _table(info: dict[str, Any]) -> str:
@@ -181,6 +189,13 @@ def _copy(path: Path, params: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]
             remedy=f"ask for precision: {have}, or start from the float model",
         )
     return None
+
+
+def _in_order(content: bytes, network: Network) -> bytes:
+    if len(network.outputs) == 1:
+        return content
+    names = emit_job.scopes(network)
+    return file_job.with_order(content, [names[name] for name in network.outputs])
 
 
 def _plain(
