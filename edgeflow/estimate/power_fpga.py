@@ -83,19 +83,35 @@ def fpga_power(
     Returns:
         ``power``, ``energy_per_inference`` (whole board, as measured), ``fabric_power``,
         ``fabric_energy_per_inference`` (static and dynamic power of the programmable logic),
+        ``static_power`` (leakage) and ``dynamic_power`` (what switches) of that logic apart,
         ``chip_power``, ``chip_energy_per_inference`` (with the processor beside it).
     """
     del network
     clock = clock_mhz or target.clock_mhz
     time, label = (latency, "latency") if interval is None else (interval, "interval")
     fabric = _fabric_power(target, clock, resources or {}, switching)
+    static, dynamic = _apart(target, fabric)
     chip = _chip_power(target, fabric)
     board = _board_power(target, chip, fabric, resources or {})
     board, chip, fabric = _reconcile(board, chip, fabric)
     found = energies(board, chip, time, label)
-    found["fabric_power"] = fabric
+    found |= {"fabric_power": fabric, "static_power": static, "dynamic_power": dynamic}
     found["fabric_energy_per_inference"] = times(fabric, time, "J", f"fabric power x {label}")
     return found
+
+
+def _apart(target: Target, fabric: Estimate) -> tuple[Estimate, Estimate]:
+    """Leakage and switching of the fabric."""
+    if fabric.value is None:
+        reason = fabric.reason or "the fabric's power is not known"
+        return unknown("W", reason), unknown("W", reason)
+    leaks, words = _static_power(target)
+    switches = (total - part for total, part in zip(band(fabric), leaks, strict=True))
+    value, low, high = (max(part, 0.0) for part in switches)
+    return (
+        Estimate(*leaks, "W", "model", words),
+        Estimate(value, min(low, value), max(high, value), "W", "model", fabric.source),
+    )
 
 
 def per_cycle(part: Mapping[str, Any], count: float) -> float:

@@ -110,6 +110,16 @@ def test_fabric_power_is_static_plus_what_switches() -> None:
     assert fast - static == pytest.approx(expected)
 
 
+def test_leakage_and_switching_are_apart() -> None:
+    used = counts(lut=10_000, ff=12_000, dsp=50, bram_18k=10)
+    found = energy.fpga_power(targets.load("pynq-z2"), None, 100, used, seconds(1e-5))
+    parts = [found[name].value or 0 for name in ("static_power", "dynamic_power")]
+    assert parts[0] == 0.139
+    assert sum(parts) == pytest.approx(found["fabric_power"].value)
+    dark = energy.fpga_power(targets.load("ulx3s-85f"), None, 25, used, seconds(1e-5))
+    assert "no coefficients" in (dark["dynamic_power"].reason or "")
+
+
 def test_a_design_draws_no_more_than_a_full_device() -> None:
     """The power is of the board, and only a design that fits is ever on it."""
     target = targets.load("pynq-z2")
