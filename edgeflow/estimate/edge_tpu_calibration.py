@@ -100,11 +100,14 @@ def calibrate(data: Path) -> dict[str, Any]:
     networks = [i for i, (row, _) in enumerate(samples) if not row.sweep]
     every = list(range(len(samples)))
     whole = left_out(samples, families)
+    hosts = [row.host for row, _ in samples]
+    elsewhere = left_out(samples, hosts)
     accuracy = [
         _record(samples, guesses, groups, every, "all; a fifth of a sweep or a family left out"),
         _record(samples, guesses, groups, sweeps, "stacks of one kind, and transfers alone"),
         _record(samples, guesses, groups, networks, "published networks; their family left out"),
         _record(samples, whole, families, sweeps, "stacks, the whole sweep left out"),
+        _record(samples, elsewhere, hosts, every, "all; the host left out"),
     ]
     return {
         "format": FORMAT,
