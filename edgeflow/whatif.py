@@ -31,6 +31,7 @@ SETTINGS: Final = {
     "bus": "an Edge TPU's bus: usb2, usb3 or pcie",
     "multipliers": "what an HLS design's multiplications are bound to: dsp or logic",
     "accelerator": "what computes beside a microcontroller's core",
+    "vendor_runtime": "the runtime that the vendor's own is a build of",
     "supply_v": "volts of a microcontroller's supply",
     "regulator": "what makes a microcontroller's core voltage: ldo or smps",
     "inference_rate": "inferences per second, for the average power with sleep between them",
@@ -86,7 +87,10 @@ def apply(
         given = settings.pop("clock_mhz")
         clock_mhz = _number("clock_mhz", given) if clock_mhz is None else clock_mhz
     if runtime is not None:
-        target = _with_setting(target, "runtime", known_runtime(runtime))
+        runtime = known_runtime(runtime)
+        # Some vendors' own runtime is a build of another: xG24's TFLM has kernels for its MVP.
+        vendors = runtime == target.settings.get("vendor_runtime")
+        target = _with_setting(target, "runtime", "vendor" if vendors else runtime)
     if clock_mhz is not None:
         target = _with_clock(target, positive("clock", clock_mhz, "MHz"))
     for key, value in settings.items():

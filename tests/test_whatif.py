@@ -39,6 +39,13 @@ def test_the_target_is_replaced_and_stays_as_it_was() -> None:
     assert "--set" in taken.why_unknown("power", "chip_active")
 
 
+def test_a_runtime_that_the_vendors_own_is_a_build_of() -> None:
+    mvp, plain = targets.load("xg24-dk2601b"), targets.load("nucleo-l4r5zi")
+    assert whatif.apply(mvp, runtime="tflm").settings["runtime"] == "vendor"
+    assert whatif.apply(mvp, runtime="tflm-cmsis-nn").settings["runtime"] == "tflm-cmsis-nn"
+    assert whatif.apply(plain, runtime="tflm").settings["runtime"] == "tflm"
+
+
 def test_operations_per_second_go_with_the_clock() -> None:
     own = next(t for t in targets.load_all().values() if t.figure("compute", "int8_ops"))
     assert own.clock_mhz
