@@ -38,6 +38,24 @@ def test_every_record_is_whole(accuracy: ModuleType) -> None:
             assert 0 <= row["held"] <= row["held_of"] <= row["rows"], name
 
 
+@pytest.mark.parametrize(
+    ("goal", "median", "within", "words"),
+    [
+        ("median 12 %, 99 % within 2x", 0.12, 0.99, "reached"),
+        ("median 12 %, 99 % within 2x", 0.13, 0.99, "missed"),
+        ("median 12 %, 99 % within 2x", 0.1, 0.98, "missed"),
+        ("10 % median, all within 2x", 0.1, 0.99, "missed"),
+        ("15 %, 100 % within 2x", 0.15, 1.0, "reached"),
+        ("median 25 %, 90 % within 2x", None, 1.0, "reached"),
+    ],
+)
+def test_goals(
+    accuracy: ModuleType, goal: str, median: float | None, within: float, words: str
+) -> None:
+    row = {"goal": goal, "median_error": median, "within_2x": within}
+    assert words in accuracy._goal(row)
+
+
 def test_a_changed_record_changes_the_page(
     accuracy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
