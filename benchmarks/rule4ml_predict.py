@@ -44,10 +44,7 @@ def model_of(layers, keras):
             made.append(keras.layers.Activation(kind))
         else:
             return None
-    try:
-        return keras.Sequential(made)
-    except ValueError:
-        return None  # shapes that a chain of layers does not have
+    return keras.Sequential(made)
 
 
 def features_of(model, design):
@@ -82,13 +79,13 @@ def main() -> None:
     models, found = {}, []
     for design in json.loads(Path(sys.argv[1]).read_text()):
         key = json.dumps(design["layers"])
-        if key not in models:
-            models[key] = model_of(design["layers"], keras)
         try:
+            if key not in models:
+                models[key] = model_of(design["layers"], keras)
             if models[key] is None:
                 raise AttributeError
             whole, layers = features_of(models[key], design)
-        except AttributeError:  # a kind of layer that its parser does not know
+        except (AttributeError, TypeError, ValueError):  # what it has no form for
             models[key] = None
             found.append(None)
             continue
