@@ -128,6 +128,8 @@ def _pooling(record: Record, function: str, shape: tuple[int, ...]) -> Made:
     channels = int(record.get("n_filt") or record.get("n_chan") or (shape or (1,))[-1])
     flat = str(record["kind"]).startswith("pooling1d")
     windowed = ("n_out" in record) if flat else ("out_height" in record)
+    inside: tuple[int, ...]
+    outside: tuple[int, ...]
     if "global" in function or not windowed:
         rank = 1 if flat else 2
         inside = shape or (
@@ -135,8 +137,6 @@ def _pooling(record: Record, function: str, shape: tuple[int, ...]) -> Made:
             (_int(record, "in_height"), _int(record, "in_width"), channels)
         )  # fmt: skip
         return Made(f"global_{word}_pool{rank}d", inside, (channels,))
-    inside: tuple[int, ...]
-    outside: tuple[int, ...]
     if flat:
         size, steps = [_int(record, "pool_width")], [int(record.get("stride_width", 1))]
         inside, outside = (_int(record, "n_in"), channels), (_int(record, "n_out"), channels)
