@@ -11,7 +11,7 @@ from edgeflow import targets
 from edgeflow.backends.cortex_m import backend, firmware_job, limits
 from edgeflow.backends.cortex_m.backend import BACKEND
 from edgeflow.backends.cortex_m.operators_job import KERNELS
-from edgeflow.errors import UnsupportedError
+from edgeflow.errors import DataError, UnsupportedError
 from edgeflow.jobs import Runner
 from edgeflow.network import Layer, Network
 from tests.backends.cortex_m.conftest import Cases
@@ -80,11 +80,14 @@ def test_a_model_that_does_not_fit_is_told_by_how_much(
     assert "or a target that holds it, such as nucleo-" in str(caught.value)
 
 
-def test_a_float_file_is_refused(data_root: Path, tmp_path: Path, runner: Runner) -> None:
+@pytest.mark.parametrize("target", ["qemu-mps2-an386", "ethos-u55-128", "coral-usb-accelerator"])
+def test_a_float_file_needs_data_for_integers(
+    data_root: Path, tmp_path: Path, runner: Runner, target: str
+) -> None:
     file = data_root / TINY / "keyword_spotting/trained_models/kws_ref_model_float32.tflite"
-    with pytest.raises(edgeflow.EdgeflowError) as caught:
-        edgeflow.compile(file, "qemu-mps2-an386", tmp_path, inputs=5, runner=runner)
-    assert "Traceback" not in str(caught.value)
+    with pytest.raises(DataError, match="integer types need data to measure") as caught:
+        edgeflow.compile(file, target, tmp_path, inputs=5, runner=runner)
+    assert "--data" in (caught.value.remedy or "")
 
 
 def test_without_the_cross_compiler_the_library_is_still_made(
