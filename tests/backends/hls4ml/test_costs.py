@@ -142,6 +142,13 @@ def test_layers_add_up_to_the_whole() -> None:
     assert layers["fc"]["ii"] == 64
 
 
+def test_the_clock_that_is_reached_has_a_band() -> None:
+    clock = figures(dense(8, 8), clock_mhz=100)["clock"]
+    assert clock.value == 1e8
+    assert clock.low is not None
+    assert clock.low < 5e7
+
+
 def test_what_fits_a_small_board() -> None:
     board = targets.load("pynq-z2")
     options = BACKEND.options({"compiler": "vitis"}, ".")
