@@ -67,6 +67,30 @@ def test_keyword_spotting_on_every_family(runner: Runner, data_root: Path, tmp_p
     assert cycles[0] > 2 * cycles[-1]
 
 
+OTHERS = [
+    "ethos-u55-64", "ethos-u55-128", "ethos-u65-256", "ethos-u85-128", "ethos-u85-256",
+    "ethos-u85-512", "ethos-u85-2048",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", OTHERS)
+def test_every_other_accelerator(
+    runner: Runner, data_root: Path, tmp_path: Path, target: str
+) -> None:
+    found = compile_file(runner, data_root / KWS, tmp_path, target).result
+    assert found["accelerator"] == target
+    assert found["npu_operators"] == 13
+    assert found["cycles"]["npu"] > 0
+    assert found["memory"]["sram"] > 0
+    settings = targets.load(target).settings
+    assert (found["system_config"], found["memory_mode"]) == (
+        settings["system_config"], settings["memory_mode"],
+    )  # fmt: skip
+    (table,) = BACKEND.tables(tmp_path, found)
+    assert {row[0] for row in table.rows} >= {"Conv2D", "DepthwiseConv2D"}
+    assert sum(row[2] for row in table.rows) == found["macs"]
+
+
 def test_visual_wake_words_and_its_estimates(
     runner: Runner, data_root: Path, tmp_path: Path
 ) -> None:
@@ -123,6 +147,9 @@ def test_operators_that_fall_to_the_processor(
         "(Kernel stride must be in the range (1,3))",
     }
     assert found["npu_operators"] == 11
+    tables = {table.title: table.rows for table in BACKEND.tables(tmp_path, found)}
+    assert len(tables["Operators on the processor"]) == 2
+    assert any("Unsupported opType" in row for row in tables["Operators on the processor"])
     assert sum("on the processor" in note for note in found["notes"]) == 2
     network = load([data_root / KWS], runner).network
     target = targets.load("ethos-u55-128")
