@@ -47,6 +47,9 @@ struct relu_config3 : nnet::activ_config {
 struct config4 : nnet::merge_config {
     static const unsigned n_elem = N_LAYER_2 * 1;
 };
+struct elu_config5 : nnet::activ_config {
+    static const unsigned n_in = 3;
+};
 """
 TOP = """
 void top(hls::stream<input_t> &x, hls::stream<result_t> &y) {
@@ -54,7 +57,8 @@ void top(hls::stream<input_t> &x, hls::stream<result_t> &y) {
     nnet::dense<input_t, layer2_t, config2>(x, layer2_out, w2, b2); // fc1
     nnet::clone_stream<layer2_t, layer2_t, 3>(layer2_out, copy_a, copy_b);
     nnet::relu<layer2_t, layer3_t, relu_config3>(copy_a, layer3_out); // fc1_relu
-    nnet::add<layer2_t, layer3_t, result_t, config4>(copy_b, layer3_out, y); // sum
+    nnet::add<layer2_t, layer3_t, result_t, config4>(copy_b, layer3_out, layer4_out); // sum
+    nnet::elu<result_t, alpha_t, result_t, elu_config5>(layer4_out, 1.0, y); // curve
 }
 """
 CONFIG = """
@@ -102,6 +106,8 @@ def test_the_firmware_decides(project: Path) -> None:
         assert found.network["fc1_relu"].inputs == ("fc1",)
         assert found.network["sum"].inputs == ("fc1", "fc1_relu")
         assert found.network["sum"].activation_bits == 16
+        assert found.network["curve"].inputs == ("sum",)
+        assert found.network["curve"].kind == "elu"
         assert found.options["part"] == "xc7z020clg400-1"
         assert found.options["clock_mhz"] == 125
         assert found.options["io"] == "stream"
@@ -147,7 +153,7 @@ def test_the_designs_own_settings_unless_overridden(project: Path) -> None:
         ask(settings={"reuse_factor": 12})["estimates"]["ii"]["value"]
         > (own["estimates"]["ii"]["value"])
     )
-    assert set(own["layers"]) == {"fc1", "fc1_relu", "sum"}
+    assert set(own["layers"]) == {"fc1", "fc1_relu", "sum", "curve"}
     assert own["layers"]["fc1"]["lut"] > 0
     other = ask("alveo-u250")
     assert any("xc7z020clg400-1" in note and "xcu250" in note for note in other["notes"])

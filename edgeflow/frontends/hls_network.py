@@ -123,8 +123,9 @@ class _Chain:
             own["strategy"] = own["strategy"].rpartition("::")[2].lower()
             own["reuse_factor"] = int(mult["reuse_factor"])
             layer = replace(layer, attributes={**made.attributes, **own})
-            if number is not None:
-                self.numbers[name] = number
+            named = str((call or {}).get("weights") or "").removeprefix("w")
+            if named or number is not None:  # a pointwise convolution's struct has another number
+                self.numbers[name] = int(named or number or 0)
         for key, role in ROLES.items():
             if key in record and (kind := hls_types.plain(str(record[key]))):
                 own[role] = kind

@@ -3,7 +3,8 @@
 `read` gives what ``hls4ml_firmware_config`` files hold, and more where the sources tell it:
 ``types`` (each typedef of ``defines.h``, resolved), ``layers`` (each configuration struct of
 ``parameters.h``: ``name``, ``kind``, its constants and types) and ``calls`` (the layers of the top
-function in their order: ``function``, ``config``, ``types``, ``inputs``, ``output``, ``name``).
+function in their order: ``function``, ``config``, ``types``, ``inputs``, ``output``, ``weights``,
+``name``).
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ CALL: Final = re.compile(
 CLONE: Final = re.compile(r"nnet::clone_stream\s*<[^;()]*>\s*\(([^;()]*)\)")
 ALIAS: Final = re.compile(r"auto\s*&\s*(\w+)\s*=\s*(\w+)\s*;")
 COMMENT: Final = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+
+MERGES: Final = (
+    "add", "subtract", "multiply", "average", "maximum", "minimum", "dot1d", "concatenate",
+)  # fmt: skip
+"""Functions that read two tensors."""
+
+WEIGHTS: Final = re.compile(r"w\d+$")
 
 NO_LAYERS: Final = ("load_weights", "print_", "save_", "copy_data", "fill_", "clone_stream")
 
@@ -169,14 +177,17 @@ def _calls(firmware: Path, top: str | None, types: Mapping[str, str]) -> list[di
             names = [part.strip() for part in arguments.split(",")]
             if len(names) < 2 or not kinds:
                 continue
-            merged = len(kinds) >= 4
+            merged = function.startswith(MERGES)
+            # A function with a parameter (elu, prelu) has it between input and output.
+            place = 2 if len(kinds) >= 4 and len(names) > 2 else 1
             found.append(
                 {
                     "function": function,
                     "config": kinds[-1],
                     "types": [_followed(kind, types) for kind in kinds[:-1]],
                     "inputs": [_origin(name, alias) for name in names[: 2 if merged else 1]],
-                    "output": names[2 if merged else 1] if len(names) > merged + 1 else names[-1],
+                    "output": names[place],
+                    "weights": next((n for n in names[place + 1 :] if WEIGHTS.match(n)), ""),
                     "name": comment.strip().split(" ")[0] if comment.strip() else "",
                 }
             )
