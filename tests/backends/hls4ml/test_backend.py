@@ -57,14 +57,16 @@ def simulated(runner, request):
     ("name", "compiler", "io", "strategy", "reuse"),
     [
         ("mlp", "vitis", "parallel", "latency", None),  # by themselves
+        ("cnn", "vitis", "stream", "latency", None),
         ("mlp", "vivado", "stream", "resource", 4),
-        ("cnn", "vitis", "stream", "resource", 4),
-        ("cnn", "vivado", "parallel", "latency", 1),
+        ("cnn", "vivado", "parallel", "resource", 4),
     ],
 )
 def test_quantised_networks_are_exact(runner, tmp_path, name, compiler, io, strategy, reuse):
     given = {"compiler": compiler, "io": io, "strategy": strategy, "reuse_factor": reuse}
     given = given if reuse else {}
+    if given and io == "stream":  # depths of the user's own
+        given |= {"fifo_depth": 7, "layers": {"fc1": {"fifo_depth": 3}}}
     request = request_for(runner, getattr(networks, name)(), tmp_path, given)
     compiled, simulation, outcome, comparison = simulated(runner, request)
     assert simulation.tolerance.absolute == 0
@@ -76,6 +78,9 @@ def test_quantised_networks_are_exact(runner, tmp_path, name, compiler, io, stra
     assert used["strategy"] == strategy
     source = (BACKEND.artifacts(compiled.path)["hls_project"] / "firmware" / "net.cpp").read_text()
     assert ("hls::stream" in source) == (io == "stream")
+    if given and io == "stream":
+        assert "#pragma HLS STREAM variable=layer2_out depth=3" in source
+        assert "#pragma HLS STREAM variable=layer3_out depth=7" in source
     if reuse == 4 and name == "cnn":  # of 18 x 4 products
         said = "layer 'conv1': reuse factor 4 is not one that hls4ml can build; 3 is used"
         assert said in compiled.result["notes"]
@@ -238,8 +243,8 @@ def test_estimates_without_synthesis():
         assert found[name].method == "model"
         assert "HLS synthesis" in found[name].source
     assert found["dsp"].value is not None
-    assert found["uram"].value is None
-    assert "synthesis" in found["uram"].reason
+    assert found["uram"].value == 0
+    assert "UltraRAM" in found["uram"].source
     for name in ("latency", "latency_cycles", "ii"):
         assert found[name].value > 0
         assert found[name].method == "model"

@@ -175,17 +175,6 @@ def test_depthwise_average_and_softmax_with_intels_types(runner, tmp_path):
     assert found.passed, found.explanation
 
 
-def test_fifo_depths_are_the_users(runner, tmp_path):
-    given = {"io": "stream", "fifo_depth": 7, "layers": {"fc1": {"fifo_depth": 3}}}
-    request, finished = compiled(runner, networks.mlp(), tmp_path, given)
-    assert comparison(runner, request, finished)[1].equal == 1
-    project = BACKEND.artifacts(finished.path)["hls_project"]
-    source = (project / "firmware" / "net.cpp").read_text()
-    assert "#pragma HLS STREAM variable=layer2_out depth=3" in source
-    assert "#pragma HLS STREAM variable=layer3_out depth=7" in source
-    assert problems(networks.mlp(), io="parallel", fifo_depth=7)
-
-
 @pytest.mark.parametrize("kind", ["argmax", "stable"])
 def test_softmax_and_its_tables(runner, tmp_path, kind):
     draft = networks.mlp().add("softmax", "softmax")
