@@ -100,7 +100,7 @@ class _Chain:
         inputs, shape = self._inputs(call)
         made = structs.made(record, call, shape)
         if not self.layers:
-            quantizer = hls_types.quantizer(str((call or {}).get("types", [""])[0] or ""))
+            quantizer = hls_types.quantizer(str(((call or {}).get("types") or [""])[0]))
             quantizer = quantizer or self._type("input_t")
             self.layers.append(
                 Layer("input", "input", output_shape=made.inside, quantizer=quantizer)

@@ -124,13 +124,21 @@ def from_record(
     faults: list[tuple[int | None, str]] = [
         (None, f"unknown key '{key}'{_near(key, WHOLE)}") for key in record if key not in WHOLE
     ]
-    maker = _Maker(record)
+    faults += [
+        (None, f"expected a list of layers' names for '{key}', found {record[key]!r}"[:120])
+        for key in ("inputs", "outputs")
+        if record.get(key) is not None and not _names(record[key])
+    ]
+    try:
+        maker = _Maker(record)
+    except _Fault as fault:
+        raise ModelError(f"the Network has faults: {fault}", where=where) from None
     for index, item in enumerate(record["layers"]):
         try:
             maker.add(item)
         except _Follows:
             maker.broken.add(_name(item))
-        except (_Fault, TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        except (_Fault, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
             said = str(error) if isinstance(error, _Fault) else f"cannot be read: {error!r}"
             faults.append((index, f"{_called(index, item)}: {said}"))
             maker.broken.add(_name(item))
@@ -143,6 +151,10 @@ def from_record(
     network = maker.network(str(record.get("name") or Path(where or "network").stem))
     network.validate(where)
     return network, {key: record[key] for key in DESIGN if record.get(key) is not None}
+
+
+def _names(given: Any) -> bool:
+    return isinstance(given, list) and all(isinstance(name, str) for name in given)
 
 
 class _Fault(Exception):
@@ -358,7 +370,7 @@ def _called(index: int, item: Any) -> str:
 
 def _shape(given: Any) -> tuple[int | None, ...]:
     given = [given] if isinstance(given, int) else given
-    if isinstance(given, str) or not all(
+    if not isinstance(given, list | tuple) or not all(
         dim is None or (isinstance(dim, int) and not isinstance(dim, bool) and dim > 0)
         for dim in given
     ):

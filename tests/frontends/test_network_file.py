@@ -197,3 +197,15 @@ def test_hls4ml_structs_and_keras_models_are_no_networks(tmp_path: Path) -> None
         assert not network_file.is_network(file)
     file.write_text('{"name": "n"' + long + ', "layers": [{"kind": "dense"}]}')
     assert network_file.is_network(file)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"input_shape": 1e30}, {"input_shape": "x"}, {"bits": []}, {"bits": -1},
+        {"inputs": [[]]}, {"outputs": "a"}, {"sparsity": "much"},
+    ],
+)  # fmt: skip
+def test_wrong_values_are_faults(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ModelError):
+        network_file.from_record({**SHORT, "activation_bits": None, **wrong})
