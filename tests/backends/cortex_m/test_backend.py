@@ -38,6 +38,10 @@ def test_a_file_becomes_firmware_that_is_verified_in_qemu(
     assert 1 <= estimates["instructions"]["value"] / estimates["macs"]["value"] < 8
     assert estimates["flash"]["value"] > estimates["parameters"]["value"]
     assert estimates["ram"]["value"] > estimates["activation_memory"]["value"]
+    (table,) = entry["tables"]
+    counts = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    total = sum(row["instructions"] for row in counts)
+    assert total == pytest.approx(estimates["instructions"]["value"], rel=0.05)
     assert {"library", "firmware"} <= set(entry["artifacts"])
     library = next(tmp_path.rglob("ef_nn.h")).parent
     assert "infer(" in (library / "README.md").read_text()

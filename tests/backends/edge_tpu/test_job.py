@@ -92,6 +92,9 @@ def test_published_pairs(runner: Runner, data_root: Path, tmp_path: Path, name: 
     assert verdict == finished.result
     assert (verdict["operators"], verdict["mapped"]) == (operators, mapped)
     assert verdict["source"] == "static"
+    (table,) = BACKEND.tables(finished.path, finished.result)
+    assert (len(table.rows), sum(row[2] == "Edge TPU" for row in table.rows)) == (operators, mapped)
+    assert all(row[3] and row[4] for row in table.rows if row[2] == "processor")
     assert BACKEND.artifacts(finished.path)["tflite"].read_bytes() == path.read_bytes()
     memory = verdict["parameter_memory"]["on_chip"]
     assert 0.85 <= memory / parameters <= 1.02
