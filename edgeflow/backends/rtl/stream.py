@@ -15,6 +15,9 @@ from edgeflow.targets import Target
 
 LUT6: Final = ("zynq", "7-series", "artix", "kintex", "virtex", "ultrascale", "xc7", "xcup")
 """Words in the architecture of a chip whose LUTs have 6 inputs."""
+GOWIN_WORTH: Final = 0.75
+"""Of a Gowin LUT: 5,048 by the cost model were 6,647 for yosys (adders take whole LUTs there), and
+at 7,128 of 8,640 with the wrapper nextpnr found no legal placement."""
 LUT6_WORTH: Final = 1.6
 """4-input LUTs that one of 6 inputs replaces (the usual ratio of a device's logic cells)."""
 QUICK: Final = {True: 30_000.0, False: 100_000.0}
@@ -31,6 +34,8 @@ def budget_of(target: Target) -> reuse.Budget:
     blocks = {name: target.figure("resources", name) for name in BLOCKS}
     known = [(name, figure) for name, figure in blocks.items() if figure is not None]
     worth = LUT6_WORTH if any(word in target.architecture.lower() for word in LUT6) else 1.0
+    if devices.family(target) == "gowin":
+        worth = GOWIN_WORTH
     return reuse.Budget(
         None if lut is None else lut.value * worth,
         None if dsp is None else dsp.value,

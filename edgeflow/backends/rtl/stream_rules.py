@@ -129,8 +129,8 @@ def _room(network: Network, target: Target, options: Mapping[str, Any]) -> list[
         found.append(
             Problem(
                 None,
-                f"about {least:,.0f} LUTs at the largest reuse factors; '{target.name}' has "
-                f"{budget.lut:,.0f}",
+                f"about {least:,.0f} LUTs of four inputs at the largest reuse factors; "
+                f"'{target.name}' has room for {budget.lut:,.0f}",
                 f"fewer layers, or {_roomier(lut=least)}",
             )
         )

@@ -80,6 +80,8 @@ def test_auto_balances_the_stages_and_keeps_the_budget() -> None:
 def test_a_budget_counts_blocks_and_wide_luts() -> None:
     board = stream.budget_of(targets.load("icebreaker"))
     assert (board.lut, board.dsp, board.ram_bits) == (5280, 8, 30 * 4096)
+    gowin = stream.budget_of(targets.load("tang-nano-9k"))
+    assert gowin.lut == 0.75 * 8640  # see GOWIN_WORTH
     zynq = stream.budget_of(targets.load("pynq-z2"))
     assert zynq.lut is not None
     assert math.isclose(zynq.lut, 53200 * 1.6)
