@@ -125,7 +125,8 @@ def _given(name: str, record: Any) -> Digits:
             f"found {record!r}",
             remedy="leave it out: it is then expected from the weights' bits",
         )
-    return Digits(*counts)
+    nonzero, columns, negated, pairs, hard, pair_uses, hard_uses = counts
+    return Digits(nonzero, columns, negated, pairs, hard, pair_uses, hard_uses)
 
 
 @lru_cache(maxsize=4096)

@@ -181,7 +181,7 @@ def tree_registers(levels: float, cycles: float) -> float:
     Of the values that enter a tree of so many levels 2^-k are left after k; the tree takes its time
     evenly, and what crosses an edge is a register.
     """
-    return sum(2.0 ** (-levels * edge / cycles) for edge in range(2, math.floor(cycles) + 1))
+    return sum(math.pow(2.0, -levels * edge / cycles) for edge in range(2, math.floor(cycles) + 1))
 
 
 def _unrolled(
