@@ -175,6 +175,11 @@ def _quantizer(layer: Layer, _: Network) -> str | None:
     return f"an output rounded as '{quantizer.kind}'"
 
 
+def _floor(layer: Layer, _: Network) -> str | None:
+    low = layer.attributes.get("min_value")
+    return f"a clip that starts at {low:g}" if low else None
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "no padding of pooling windows", POOLS, _pool_padding,
@@ -205,6 +210,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("padding of rows and columns", ("pad", "crop"), _channel_padding, "reshape first"),
     Rule("padding with zeros", ("pad",), _pad_value, "pad with zeros in the model"),
+    Rule("clips that start at 0", ("relu",), _floor, "use relu, or hard_tanh for -1 to 1"),
     Rule(
         "outputs rounded to fixed point or to -1 and 1", tuple(INTERFACES), _quantizer,
         "retrain with a fixed-point quantiser (quantized_bits, quantized_relu)",

@@ -225,6 +225,11 @@ def _channels_first(layer: Layer) -> str | None:
     return "channels first" if first else None
 
 
+def _floor(layer: Layer) -> str | None:
+    low = layer.attributes.get("min_value")
+    return f"a clip that starts at {low:g}" if low else None
+
+
 @dataclass(frozen=True)
 class Rule:
     """One limit on attributes: of which kinds (empty: all), and what is wrong with a layer."""
@@ -239,6 +244,7 @@ ATTRIBUTES: Final = (
     Rule(("batch_norm",), "norms along the last axis", _norm_axis, "move the channels last"),
     Rule(("upsample",), "nearest neighbour", _interpolation, "use 'nearest'"),
     Rule(("pad",), "padding with zeros", _pad_mode, "pad with zeros in the model"),
+    Rule(("relu",), "clips that start at 0", _floor, "use relu, or hard_tanh for -1 to 1"),
     Rule((), "padding 'valid' or 'same'", _padding, "use 'valid' or 'same'"),
     Rule((), "channels last", _channels_first, "use channels last"),
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from edgeflow.backends import registry
 from edgeflow.backends.rtl import names, rules, timing
 from edgeflow.backends.rtl.affine_job import Steps, between, fit
 from edgeflow.backends.rtl.backend import BACKEND
@@ -51,6 +52,14 @@ def test_all_problems_come_at_once() -> None:
     assert "rtl has no layer 'FancyOp'" in text
     assert "layer 'soft': a softmax inside the model" in text
     assert "rounded as 'po2'" in text
+
+
+def test_a_clip_below_zero_is_refused_by_both_ways_to_an_fpga() -> None:
+    clip = Layer("r", "relu", ("x",), ((4,),), (4,), {"min_value": -1.0, "max_value": 1.0})
+    hls4ml = registry.get("hls4ml")
+    said = hls4ml.check(chain(start(), clip), TARGET, hls4ml.options({}, "test"))
+    for text in (found(chain(start(), clip)), [str(problem) for problem in said]):
+        assert any("'r': a clip that starts at -1" in line for line in text)
 
 
 def test_recurrent_layers_have_a_remedy() -> None:
