@@ -59,7 +59,7 @@ def test_a_clip_below_zero_is_refused_by_both_ways_to_an_fpga() -> None:
     hls4ml = registry.get("hls4ml")
     said = hls4ml.check(chain(start(), clip), TARGET, hls4ml.options({}, "test"))
     for text in (found(chain(start(), clip)), [str(problem) for problem in said]):
-        assert any("'r': a clip that starts at -1" in line for line in text)
+        assert any("layer 'r'" in line and "a clip that starts at -1" in line for line in text)
 
 
 def test_recurrent_layers_have_a_remedy() -> None:
