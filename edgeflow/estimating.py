@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -316,13 +317,13 @@ def _refuse_unknown(pairs: Sequence[tuple[Target, Backend]], settings: Mapping[s
 
 
 def _names(backend: Backend) -> frozenset[str]:
-    """The backend's options; their schema takes milliseconds to make."""
-    if backend.name not in _NAMES:
-        _NAMES[backend.name] = frozenset(backend.schema().get("properties", {}))
-    return _NAMES[backend.name]
+    return _option_names(backend.name)
 
 
-_NAMES: Final[dict[str, frozenset[str]]] = {}
+@cache
+def _option_names(backend: str) -> frozenset[str]:
+    """A backend's options; their schema takes milliseconds to make."""
+    return frozenset(registry.get(backend).schema().get("properties", {}))
 
 
 def _options(

@@ -113,23 +113,10 @@ def stages(
     return found
 
 
-def schedule(
-    network: Network,
-    *,
-    io: str,
-    strategy: str | Mapping[str, str],
-    reuse_factors: Mapping[str, int],
-    clock_mhz: float,
-    architecture: str,
-    compiler: str,
-    constants: Mapping[str, float],
-    digits: Mapping[str, Digits] | None = None,
-) -> tuple[float, float]:
-    """Latency and interval in cycles, without a band (the physics alone)."""
-    found = stages(
-        network, io=io, strategy=strategy, reuse_factors=reuse_factors, clock_mhz=clock_mhz,
-        architecture=architecture, compiler=compiler, constants=constants, digits=digits,
-    )  # fmt: skip
+def schedule(network: Network, *, io: str, **design: Any) -> tuple[float, float]:
+    """Latency and interval in cycles, without a band (the physics alone); `design` is the rest of
+    what `stages` takes."""
+    found = stages(network, io=io, **design)
     by_name = {stage.name: stage for stage in found}
     interval = max([1.0, *(stage.interval for stage in found)])
     before: dict[str, float] = {}

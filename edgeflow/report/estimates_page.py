@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from edgeflow import __version__
 from edgeflow.errors import StoreError
 from edgeflow.report import units
 from edgeflow.report.estimates import is_outside, remarks
+from edgeflow.report.template import template
 
 
 def render(name: str, targets: Mapping[str, Any]) -> str:
@@ -21,22 +20,8 @@ def render(name: str, targets: Mapping[str, Any]) -> str:
         name: of the model.
         targets: as `edgeflow.estimating.estimate_targets` gives them.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "si": units.si,
-        "band": units.band,
-        "title_of": units.title,
-        "ordered": units.ordered,
-        "outside": is_outside,
-    }
     every = {quantity: 0 for entry in targets.values() for quantity in entry["estimates"]}
-    return environment.get_template("estimates.html.j2").render(
+    return template("estimates.html.j2", outside=is_outside).render(
         name=name,
         version=__version__,
         targets={key: {**entry, "remarks": remarks(entry)} for key, entry in targets.items()},

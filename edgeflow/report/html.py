@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Template
 from markupsafe import Markup
 
 from edgeflow.report import figures, units, vendor
+from edgeflow.report.template import FOLDER, template
 from edgeflow.report.verdict import verdict
-
-FOLDER = Path(__file__).parent
 
 
 def render(record: Mapping[str, Any]) -> str:
@@ -39,7 +38,7 @@ def render(record: Mapping[str, Any]) -> str:
     summary = figures.charts(record)
     quantities = {name: 0 for target in record["targets"].values() for name in target["estimates"]}
     every = [*summary, *curves, *(chart for charts in per_target.values() for chart in charts)]
-    return _environment().get_template("report.html.j2").render(
+    return _template().render(
         report=record,
         verdict=verdict(record),
         summary=summary,
@@ -54,30 +53,19 @@ def render(record: Mapping[str, Any]) -> str:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _template() -> Template:
+    return template(
+        "report.html.j2",
+        percent=units.percent,
+        score=units.score,
+        bits=units.bits,
+        link=_link,
+        number=_number,
+        vendor_rows=vendor.rows,
+        vendor_layers=vendor.layer_rows,
+        vendor_columns=vendor.columns,
+        shape=_shape,
     )
-    environment.filters |= {
-        "si": units.si,
-        "band": units.band,
-        "percent": units.percent,
-        "score": units.score,
-        "bits": units.bits,
-        "title_of": units.title,
-        "ordered": units.ordered,
-        "link": _link,
-        "number": _number,
-        "vendor_rows": vendor.rows,
-        "vendor_layers": vendor.layer_rows,
-        "vendor_columns": vendor.columns,
-        "shape": _shape,
-    }
-    return environment
 
 
 def _link(path: str) -> str:
