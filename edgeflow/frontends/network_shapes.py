@@ -100,7 +100,8 @@ def _settled(layer: Layer) -> Layer:
             own["kernel_size"] = list(window)
         own["strides"] = list(_tuple(own.get("strides") or 1, rank))
         own["dilation_rate"] = list(_tuple(own.get("dilation_rate") or 1, rank))
-        own.setdefault("groups", 1)
+        if kind in ("conv1d", "conv2d"):
+            own.setdefault("groups", 1)
     own.setdefault("padding", "valid")
     return replace(layer, attributes=own)
 
