@@ -6,8 +6,11 @@ that some compilers' C++ would be bound to.
 
 from __future__ import annotations
 
+import os
 import subprocess
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,9 @@ from edgeflow.errors import ToolError
 PROGRAM = "simulate"
 CHUNKS = 20
 """Into so many parts a run is cut, for its progress."""
+
+PART = 1000
+"""Inputs from which on another process is worth its start; there are no more than cores."""
 
 DRIVER = """\
 #include <cstdio>
@@ -128,7 +134,7 @@ def run(
     layers: Mapping[str, int] | None = None,
     progress: Callable[..., None] | None = None,
 ) -> tuple[Array, dict[str, Array]]:
-    """Run a compiled project, a process of its own.
+    """Run a compiled project, in processes of its own: one for each core where there is work.
 
     Args:
         folder: holds the program and its ``weights``.
@@ -147,30 +153,56 @@ def run(
     sizes = dict(layers or {})
     scratch = Path("csim").resolve()
     scratch.mkdir(exist_ok=True)
-    x.tofile(scratch / "x")
-    command = [
-        str(folder.resolve() / PROGRAM), str(x.shape[1]), str(size),
-        str(scratch / "x"), str(scratch / "y"), str(max(1, -(-len(x) // CHUNKS))),
-    ]  # fmt: skip
+    program = folder.resolve() / PROGRAM
+    parts = np.array_split(x, max(1, min(os.cpu_count() or 1, len(x) // PART)))
+    done, lock = [0] * len(parts), threading.Lock()
+
+    def one(index: int) -> tuple[Array, dict[str, Array]]:
+        def count(rows: int) -> None:
+            with lock:
+                done[index] = rows
+                if progress:
+                    progress(sum(done), len(x), "C simulation")
+
+        return _run(program, parts[index], size, sizes, f"{scratch}/{index}-", count)
+
+    with ThreadPoolExecutor(len(parts)) as pool:
+        found = list(pool.map(one, range(len(parts))))
+    outputs = np.concatenate([y for y, _ in found])
+    return outputs, {name: np.concatenate([own[name] for _, own in found]) for name in sizes}
+
+
+def _run(
+    program: Path,
+    x: Array,
+    size: int,
+    sizes: Mapping[str, int],
+    prefix: str,
+    count: Callable[[int], None],
+) -> tuple[Array, dict[str, Array]]:
+    """One process of `run`: its files' names begin with ``prefix``; ``count`` is told how many
+    inputs are done."""
+    x.tofile(f"{prefix}x")
+    step = max(1, -(-len(x) // CHUNKS))
+    command = [str(program), str(x.shape[1]), str(size), f"{prefix}x", f"{prefix}y", str(step)]
     for index, (name, length) in enumerate(sizes.items()):
-        command += [name, str(length), str(scratch / str(index))]
+        command += [name, str(length), f"{prefix}{index}"]
     with subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        command, cwd=program.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, errors="replace",
     ) as process:  # fmt: skip
         assert process.stdout is not None
         said: list[str] = []
         for line in process.stdout:
             if line.strip().isdigit():
-                if progress:
-                    progress(int(line), len(x), "C simulation")
+                count(int(line))
             else:
                 said = [*said, line.strip()][-5:]
     if process.returncode != 0:
         raise ToolError(f"the C simulation ended with code {process.returncode}", details=said)
 
     def read(name: str, length: int) -> Array:
-        return np.fromfile(scratch / name, np.float32).reshape(len(x), length)
+        return np.fromfile(f"{prefix}{name}", np.float32).reshape(len(x), length)
 
-    found = {name: read(str(index), length) for index, (name, length) in enumerate(sizes.items())}
-    return read("y", size), found
+    layers = {name: read(str(index), length) for index, (name, length) in enumerate(sizes.items())}
+    return read("y", size), layers
