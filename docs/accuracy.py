@@ -135,7 +135,7 @@ def _goal(row: Mapping[str, Any]) -> str:
     most, least = limits
     # A median is missing where no truth is other than 0: then it cannot be judged.
     missed = most is not None and row["median_error"] is not None and row["median_error"] > most
-    missed = missed or (least is not None and row["within_2x"] < least - 0.005)
+    missed = missed or (least is not None and row["within_2x"] < least)
     return f"{_cell(goal)}: {'**missed**' if missed else 'reached'}"
 
 
@@ -156,7 +156,7 @@ def _errors(row: Mapping[str, Any] | None) -> str:
 def _percent(value: float | None) -> str:
     if value is None:
         return "–"
-    digits = 1 if 0 < value < 0.1 or 0.9 < value < 1 else 0
+    digits = 1 if 0 < value < 0.1 or 0.8 < value < 1 else 0
     return f"{100 * value:.{digits}f} %"
 
 
