@@ -7,9 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeflow.backends.base import Configured, Limit, Problem, Request, Run, Simulation, Synthesis
+from edgeflow.backends.base import (
+    Configured,
+    Limit,
+    Problem,
+    Request,
+    Run,
+    Simulation,
+    Synthesis,
+    Table,
+)
 from edgeflow.backends.rtl import build, costs, limits, names, rules, stream, timing, tolerances
 from edgeflow.backends.rtl import options as recipe_options
+from edgeflow.backends.rtl import tables as report_tables
 from edgeflow.estimate.quantity import Estimate
 from edgeflow.jobs import Job
 from edgeflow.network import Network
@@ -126,6 +136,10 @@ class Rtl(Configured):
     def artifacts(self, compiled: Path) -> Mapping[str, Path]:
         """The design's folder."""
         return {"rtl_design": compiled}
+
+    def tables(self, compiled: Path, result: Mapping[str, Any]) -> list[Table]:  # noqa: ARG002
+        """Resources used and free, the critical path by layer, toggles, once synthesis has run."""
+        return report_tables.tables(result.get("synthesis"))
 
 
 BACKEND = Rtl()

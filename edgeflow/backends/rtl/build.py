@@ -13,6 +13,7 @@ from edgeflow.backends.rtl import costs, stream, tolerances, wrapping
 from edgeflow.errors import TargetError, ToolError, UnsupportedError
 from edgeflow.jobs import Job
 from edgeflow.synthesis import devices, flow, power
+from edgeflow.targets import Target
 
 QUICK: Final = {"area": 25_000.0, "bitstream": 22_000.0}
 """LUTs (da4ml's count) up to which `auto` goes so far: about five minutes on two cores."""
@@ -143,6 +144,7 @@ def _area(
     tool = finished.result["tool"]
     made.result |= {
         "utilisation": used,
+        "available": _room(target),
         "layers": finished.result["layers"],
         "family": family,
         "tool": tool,
@@ -153,6 +155,12 @@ def _area(
     if request.golden is not None:
         made.simulations.append(_netlist(request, compiled, finished.path))
     return finished.path
+
+
+def _room(target: Target) -> dict[str, float]:
+    """What the device has, of what its target file says."""
+    figures = {name: target.figure("resources", name) for name in devices.LABELS}
+    return {name: figure.value for name, figure in figures.items() if figure is not None}
 
 
 def _activity(
@@ -169,6 +177,7 @@ def _activity(
     label = request.target.name
     counted = run(power.count_job(netlist, compiled, request.golden, label=label))
     made.result["toggles"] = dict(counted.result)
+    made.artifacts["toggles"] = counted.path / "toggles.json"
     clock = made.result.get("clock_mhz") or request.options["clock_mhz"] or request.target.clock_mhz
     if clock:
         saif = run(power.saif_job(counted.path, design["top"], clock, label=label))
@@ -246,7 +255,7 @@ def _bitstream(
         )
     )
     found = routed.result
-    tools = ", ".join(_name(tool) for tool in found["tools"])
+    tools = "; ".join(_name(tool) for tool in (board.result["tool"], *found["tools"]))
     pin = target.pins.get("clk")
     running = pin.mhz if pin is not None and pin.mhz else target.clock_mhz
     reached = found["clock_mhz"]

@@ -89,7 +89,35 @@ def test_an_area_comes_back_with_its_netlist(tmp_path: Path) -> None:
     assert seen == ["xc7"]
     assert made.result["utilisation"]["lut"] == 90
     assert "yosys 0.70" in made.result["source"]
+    assert made.result["available"]["lut"] == 53200
     assert made.artifacts["netlist"] == tmp_path / "netlist.json"
+
+
+def test_a_bitstream_names_all_its_tools(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(build.wrapping, "wrap_job", lambda *_, **__: "wrap")
+    monkeypatch.setattr(build.flow, "synthesis_job", lambda *_, **__: "yosys")
+    monkeypatch.setattr(build.flow, "route_job", lambda *_, **__: "route")
+    wrapper = {"core": "core", "top": "board", "files": {"verilog": ["verilog/board.v"]}}
+    (tmp_path / "wrapper.json").write_text(json.dumps(wrapper))
+    results = {
+        "wrap": {},
+        "yosys": {"utilisation": {"lut": 90, "ff": 8}, "layers": {}, "ports": {},
+                  "tool": {"program": "yosys", "version": "0.70"}},
+        "route": {"utilisation": {"lut": {"used": 95, "available": 5280}}, "clock_mhz": 20.0,
+                  "critical_path": {}, "met": True, "seed": 1, "notes": [], "bitstream": "b.bin",
+                  "tools": [{"program": "nextpnr-ice40", "version": "0.10"},
+                            {"program": "icepack", "version": ""}]},
+    }  # fmt: skip
+
+    def run(job):
+        return SimpleNamespace(path=tmp_path, result=results[job])
+
+    made = build.synthesise(request("icebreaker"), design(tmp_path, 60), run, False)
+    assert made is not None
+    assert made.result["source"].startswith("yosys 0.70; nextpnr-ice40 0.10; icepack, routed on ")
+    (room,) = BACKEND.tables(tmp_path, {"synthesis": made.result})
+    assert room.title.startswith("Resources, by yosys 0.70; nextpnr-ice40 0.10; icepack")
+    assert room.rows == (("LUTs", 95, 5185, 5280, 1.8),)
 
 
 def test_an_area_on_an_amd_device_is_counted_and_simulated(runner, tmp_path: Path) -> None:
@@ -117,8 +145,13 @@ def test_an_area_on_an_amd_device_is_counted_and_simulated(runner, tmp_path: Pat
     found = verify.compare(golden, runner.run(netlist.job).path, netlist.tolerance, model.network)
     assert (found.passed, found.equal) == (True, 1)
     assert made.result["toggles"]
+    counts = json.loads(made.artifacts["toggles"].read_text())
+    assert counts["total"] == made.result["toggles"]["total"]
     saif = made.artifacts["saif"].read_text()
     assert "SAIFVERSION" in saif
     result = {**compiled.result, "synthesis": made.result}
+    room, activity = BACKEND.tables(compiled.path, result)
+    assert ("LUTs", used["lut"], 53200 - used["lut"]) == room.rows[0][:3]
+    assert "logic" in [row[0] for row in activity.rows]
     figures = BACKEND.estimate(model.network, given.target, options, compiled.path, result)
     assert (figures["lut"].value, figures["lut"].method) == (used["lut"], "synthesised")
