@@ -26,6 +26,8 @@ SKLEARN: Final[Mapping[str, tuple[float, tuple[int, ...]] | None]] = {
     "breast_cancer": None,
 }
 """Datasets inside scikit-learn; of images, what to divide by and the shape of a sample."""
+FIGURES: Final = 1024
+"""Most features whose own figures ``data.json`` lists."""
 
 
 def load(
@@ -48,7 +50,9 @@ def load(
     0 and deviation 1 over the training inputs), ``limit`` (most training samples to keep).
 
     Returns:
-        What ``data.json`` says.
+        What ``data.json`` says. Where inputs were scaled, ``normalisation``: the word or number of
+        ``scale``, and ``shift`` and ``factor`` (a number, or one for each feature of a flattened
+        sample; null beyond `FIGURES` features) of ``(value - shift) * factor``.
 
     Raises:
         DataError: the dataset cannot be used; says why.
@@ -72,7 +76,8 @@ def load(
     for role in ("x_train", "x_test"):
         found[role] = np.asarray(found[role], np.float32)
     _limit(found, params)
-    _scale(found, params.get("scale"), where)
+    images = SKLEARN[name] if "file" not in inputs else None
+    normalisation = _scale(found, params.get("scale"), images[0] if images else 1, where)
     if params.get("flatten"):
         for role in ("x_train", "x_test"):
             found[role] = found[role].reshape(len(found[role]), -1)
@@ -99,6 +104,8 @@ def load(
     }
     if "file" in inputs and classes and (names := _class_names(inputs["file"], classes)):
         meta["class_names"] = names
+    if normalisation:
+        meta["normalisation"] = normalisation
     np.savez_compressed(output / "data.npz", **arrays)
     (output / "data.json").write_text(json.dumps(meta, indent=1) + "\n")
     progress(1, 1, f"{meta['train']} samples to train with, {meta['test']} to test with")
@@ -394,15 +401,18 @@ def _limit(found: dict[str, Any], params: Mapping[str, Any]) -> None:
             found[role] = found[role][kept]
 
 
-def _scale(found: dict[str, Any], scale: Any, where: str) -> None:
-    """Scale the inputs in place; the figures come from the training inputs alone."""
+def _scale(found: dict[str, Any], scale: Any, divided: float, where: str) -> dict[str, Any] | None:
+    """Scale the inputs in place; the figures come from the training inputs alone.
+
+    Returns what was done to the source's own values, which were `divided` before; None: nothing.
+    """
     import numpy as np
 
     train = found["x_train"] if len(found["x_train"]) else found["x_test"]
     shift: Any = np.float32(0)
     factor: Any
     if scale is None:
-        return
+        return _figures(None, shift, 1 / divided) if divided != 1 else None
     if scale == "unit":
         shift = train.min()
         factor = 1 / max(float(train.max() - shift), 1e-12)
@@ -418,3 +428,15 @@ def _scale(found: dict[str, Any], scale: Any, where: str) -> None:
         )
     for role in ("x_train", "x_test"):
         found[role] = ((found[role] - shift) * np.float32(factor)).astype(np.float32)
+    return _figures(scale, shift * divided, factor / divided)
+
+
+def _figures(scale: Any, shift: Any, factor: Any) -> dict[str, Any]:
+    """The normalisation as JSON; the numbers are the shortest that are the same in float32."""
+    import numpy as np
+
+    def plain(value: Any) -> Any:
+        listed = [float(str(item)) for item in np.asarray(value, np.float32).ravel()]
+        return (listed if len(listed) <= FIGURES else None) if np.ndim(value) else listed[0]
+
+    return {"scale": scale, "shift": plain(shift), "factor": plain(factor)}

@@ -43,6 +43,7 @@ def test_digits(runner: Runner) -> None:
     wanted = {
         "name": "digits", "task": "classification", "classes": 10, "input_shape": [8, 8, 1],
         "target_shape": [], "train": 1347, "test": 450, "labelled": True, "asked": False,
+        "normalisation": {"scale": None, "shift": 0, "factor": 1 / 16},
     }  # fmt: skip
     assert {key: finished.result[key] for key in wanted} == wanted
     data = np.load(finished.path / "data.npz")
@@ -126,6 +127,15 @@ def test_regression_and_reconstruction(tmp_path: Path) -> None:
     assert "y_test" not in data
 
 
+def _said(meta: dict[str, Any], word: str, x: np.ndarray, data: dict[str, np.ndarray]) -> None:
+    """The recorded figures make the dataset's inputs from the file's."""
+    said = meta["normalisation"]
+    assert said["scale"] == word
+    made = (x.reshape(len(x), -1) - np.float32(said["shift"])) * np.float32(said["factor"])
+    for row in data["x_test"].reshape(len(data["x_test"]), -1):
+        assert np.abs(made - row).max(axis=1).min() < 1e-6
+
+
 def test_options(tmp_path: Path) -> None:
     given = {"x": images() * 50 - 3, "y": labels()}
     meta, data = load(tmp_path, given, flatten=True, scale="unit", limit=10)
@@ -134,10 +144,15 @@ def test_options(tmp_path: Path) -> None:
     # scaled by the kept training samples alone
     assert data["x_train"].min() == 0
     assert data["x_train"].max() == pytest.approx(1)
-    _, data = load(tmp_path, given, scale="standard")
+    _said(meta, "unit", given["x"], data)
+    meta, data = load(tmp_path, given, scale="standard")
+    _said(meta, "standard", given["x"], data)
+    assert len(meta["normalisation"]["shift"]) == 16
     assert np.abs(data["x_train"].mean(axis=0)).max() < 1e-4
     assert np.abs(data["x_train"].std(axis=0) - 1).max() < 1e-3
-    _, data = load(tmp_path, given, scale=0.5)
+    meta, data = load(tmp_path, given, scale=0.5)
+    assert meta["normalisation"] == {"scale": 0.5, "shift": 0, "factor": 0.5}
+    assert "normalisation" not in load(tmp_path, given)[0]
     assert data["x_test"].max() == pytest.approx(np.max(data["x_test"]))
     assert np.isin(data["x_test"], (given["x"] * np.float32(0.5))).all()
 

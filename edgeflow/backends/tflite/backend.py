@@ -63,7 +63,10 @@ class TFLite(Configured):
         """
         network = request.model.network
         chosen = resolve(network, request.target, request.options)
-        chosen["labels"] = chosen["labels"] or _class_names(request)
+        about = _about(request)
+        chosen["labels"] = chosen["labels"] or _class_names(network, about)
+        if "normalisation" in about and chosen["metadata"] is not False:
+            chosen["normalisation"] = about["normalisation"]
         inputs = {"model": request.model.path}
         if needs_data(network, chosen):
             if request.data is None:
@@ -204,13 +207,16 @@ def _wrong_labels(network: Network, labels: list[str] | None) -> list[Problem]:
     ]  # fmt: skip
 
 
-def _class_names(request: Request) -> list[str] | None:
-    """The dataset's class names, where it has as many as the model has outputs."""
+def _about(request: Request) -> dict[str, Any]:
+    """What the dataset's ``data.json`` says; nothing where there is none."""
     path = request.data / "data.json" if request.data is not None else None
-    if path is None or not path.is_file():
-        return None
-    names = json.loads(path.read_text()).get("class_names") or ()
-    network = request.model.network
+    found: dict[str, Any] = json.loads(path.read_text()) if path and path.is_file() else {}
+    return found
+
+
+def _class_names(network: Network, about: Mapping[str, Any]) -> list[str] | None:
+    """The dataset's class names, where it has as many as the model has outputs."""
+    names = about.get("class_names") or ()
     fits = len(names) == network[network.outputs[0]].output_size
     return [str(name) for name in names] if names and fits else None
 

@@ -30,8 +30,9 @@ def convert(
     ``inputs``: ``model`` (a Model's folder), maybe ``data`` (``data.npz``).
     ``params``: ``precision``, ``input_type``, ``output_type``, ``calibration_samples``, maybe
     ``dense_scales`` (``one``: a scale for the whole kernel), maybe
-    ``labels`` (class names) and ``metadata`` (whether to write signature and metadata; None: into
-    every file but one that is copied, which stays as it is to the byte).
+    ``labels`` (class names), ``normalisation`` (what was done to the dataset's inputs, see
+    `edgeflow.data_job.load`; for the metadata) and ``metadata`` (whether to write signature and
+    metadata; None: into every file but one that is copied, which stays as it is to the byte).
 
     Result: ``precision``, ``route`` (``copied``, ``converted``, ``calibrated``, ``trained``),
     ``bytes``, ``op_counts``, ``float_operators``, ``inputs``, ``outputs`` (type, shape, scale,
@@ -156,6 +157,9 @@ def _signed(
         "real_value": "scale * (stored - zero_point); a float tensor takes the model's own values",
         "labels": labels,
     }
+    if len(about["inputs"]) == 1 and params.get("normalisation"):
+        given = {**params["normalisation"], "real_value": "(raw - shift) * factor"}
+        about["inputs"][0]["normalisation"] = given
     return file_job.with_metadata(content, ports["inputs"], ports["outputs"], about)
 
 

@@ -95,8 +95,15 @@ def built(runner: Runner, float_model: Model, data: Path) -> Callable[..., Finis
     return build
 
 
-def test_the_file_says_what_it_is(built: Callable[..., Finished]) -> None:
-    made = built(precision="int8", input_type="uint8", output_type="uint8", labels=LABELS)
+def test_the_file_says_what_it_is(
+    runner: Runner, float_model: Model, data: Path, tmp_path: Path
+) -> None:
+    done = {"scale": "standard", "shift": [0.5] * 192, "factor": [2.0] * 192}
+    (tmp_path / "data.npz").write_bytes((data / "data.npz").read_bytes())
+    (tmp_path / "data.json").write_text(json.dumps({"normalisation": done}))
+    options = {"precision": "int8", "input_type": "uint8", "output_type": "uint8"}
+    request = request_for(float_model, None, tmp_path, **options, labels=LABELS)
+    made = runner.run(BACKEND.compile(request))
     said = json.loads(inside("keras", READ, made.path / "model.tflite").splitlines()[-1])
     assert said["signatures"] == {"serving_default": {"inputs": ["image"], "outputs": ["probs"]}}
     about = said["about"]
@@ -105,6 +112,7 @@ def test_the_file_says_what_it_is(built: Callable[..., Finished]) -> None:
     assert (about["precision"], about["route"]) == ("int8", "calibrated")
     (entry,) = about["inputs"]
     assert (entry["type"], entry["name"]) == ("uint8", "image")
+    assert {key: entry["normalisation"][key] for key in done} == done
     assert entry["scale"]
     assert entry["scale"] == made.result["inputs"][0]["scale"]
     assert about["outputs"][0]["scale"] == [pytest.approx(1 / 256)]
