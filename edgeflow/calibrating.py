@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import math
+import statistics
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -116,13 +117,9 @@ def _errors(rows: list[Measured], source: str) -> tuple[dict[Key, float], dict[K
             factor = fit(others, source)[0].factor
             after.setdefault(key, []).append(abs(value * factor - row.truth) / row.truth)
     return (
-        {key: _median(errors) for key, errors in before.items()},
-        {key: _median(after[key]) if key in after else None for key in before},
+        {key: statistics.median(errors) for key, errors in before.items()},
+        {key: statistics.median(after[key]) if key in after else None for key in before},
     )
-
-
-def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
 
 
 def _estimated(
@@ -134,7 +131,10 @@ def _estimated(
         key, equals, text = item.partition("=")
         if not equals:
             raise DataError(f"expected KEY=VALUE in 'set', found '{item}'")
-        settings[key.strip()] = yaml.safe_load(text)
+        try:
+            settings[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise DataError(f"the value of '{key.strip()}' in 'set' is not YAML: {text}") from None
     question = estimating.Question(
         clock_mhz=float(row["clock_mhz"]) if row.get("clock_mhz") else None,
         runtime=row.get("runtime") or None,

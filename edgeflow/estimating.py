@@ -135,7 +135,7 @@ def _ask(
     notes += [
         f"'{key}' was left out: {failed.get(key) or NOWHERE}" for key in left if key not in mine
     ]
-    clocked = question.clock_mhz is not None or bool({"clock_mhz"} & {*given, *mine})
+    clocked = question.clock_mhz is not None or "clock_mhz" in given or "clock_mhz" in mine
     taken = frozenset({*mine, *(key for key in settings if key not in left)})
     options = backend.options(given, "--option")
     return Asked(asked, backend, options, tuple(notes), given, clocked, taken)
@@ -257,9 +257,13 @@ def _entry(asked: Asked, subject: Subject, own: Sequence[corrections.Correction]
     if layers := _by_layer(asked, subject):
         entry["layers"] = layers
     if duty.asked(target):
+        free = options
+        if options.get("clock_mhz"):  # a clock among the options would hide each point's
+            free = {**options, "clock_mhz": None}
+            target = whatif.apply(target, float(options["clock_mhz"]))
 
         def at(mhz: float) -> Mapping[str, Estimate]:
-            there = replace(asked, target=whatif.apply(target, mhz))
+            there = replace(asked, target=whatif.apply(target, mhz), options=free)
             return corrections.apply(figures(there, subject), there.target, macs, own)
 
         entry["operating_points"] = duty.operating_points(target, at)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "edgeflow.target/1"
 SECTIONS: Final = ("resources", "memory", "compute", "power")
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from edgeflow import validation
 from edgeflow.errors import InputError, TargetError
+from edgeflow.estimate import duty, operations
+from edgeflow.estimate.power import RATED
 from edgeflow.targets import SECTIONS, Figure, Target
 
 RUNTIMES: Final = {
@@ -34,21 +36,13 @@ SETTINGS: Final = {
     "vendor_runtime": "the runtime that the vendor's own is a build of",
     "supply_v": "volts of a microcontroller's supply",
     "regulator": "what makes a microcontroller's core voltage: ldo or smps",
-    "inference_rate": "inferences per second, for the average power with sleep between them",
-    "deadline": "seconds that an inference may take, for the cheapest operating point",
-    "battery_wh": "a battery's energy in Wh, for its life",
-    "battery_mah": "a battery's charge in mAh, with battery_v",
-    "battery_v": "a battery's voltage",
-    "node_nm": "a process node in nm, for the energy of the operations alone",
-    "node_v": "that node's core voltage",
+    **duty.ASKED,
+    **operations.ASKED,
 }
 """Settings that estimators read of any target; a target's own come beside them."""
 
 FIELDS: Final = ("clock_mhz", "chip", "architecture")
 """A target's plain fields that can be replaced."""
-
-RATED: Final = "rated_clock_mhz"
-"""The setting that keeps a target's own clock where another is asked for."""
 
 AT_CLOCK: Final = ("int8_ops", "bfloat16_flops", "float32_flops")
 """Figures of `Target.compute` that hold at the target's own clock, and go with it."""
@@ -236,7 +230,7 @@ def remarks(asked: Target, target: Target) -> list[str]:
     points = [point.frequency_mhz for point in target.operating_points]
     most = max([*points, target.clock_mhz or 0.0])
     clock = asked.clock_mhz
-    if target.kind in ("mcu", "linux_board") and clock and most and clock > most * 1.001:
+    if target.kind != "fpga" and clock and most and clock > most * 1.001:
         found.append(
             f"{clock:g} MHz is above the {most:g} MHz that the target's file gives: the figures "
             "are for a chip that could run so fast"

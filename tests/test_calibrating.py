@@ -161,6 +161,10 @@ def test_others_corrections_stay(tmp_path: Path) -> None:
             "model,target,latency_s,set\nm0.json,raspberry-pi-4,1,rm=3\n",
             "line 2: --set: unknown key",
         ),
+        (
+            'model,target,latency_s,set\nm0.json,raspberry-pi-4,1,"clock_mhz=[1"\n',
+            "line 2: the value of 'clock_mhz' in 'set' is not YAML",
+        ),
     ],
 )
 def test_faults_have_their_lines(tmp_path: Path, text: str, words: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from edgeflow import estimating, parts, subject
 from edgeflow.errors import EdgeflowError, ModelError, TargetError
-from edgeflow.frontends import hls_project, hls_text, hls_types
+from edgeflow.frontends import hls_network, hls_project, hls_text, hls_types
 from edgeflow.jobs import Runner
 
 DEFINES = """
@@ -247,6 +247,41 @@ def test_types(text: str, bits: int, integer: int, signed: bool) -> None:
     assert found is not None
     assert (found.bits, found.integer, found.signed) == (bits, integer, signed)
     assert hls_types.quantizer("float") is None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"layers": [{"kind": "dense_config"}]},
+        {"layers": [{"name": "config2", "kind": "dense_config"}], "calls": [{}]},
+        {"layers": [{"name": "config2", "kind": "dense_config"}], "types": [1]},
+    ],
+)
+def test_configurations_of_another_form_are_refused(record: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match="cannot be read"):
+        hls_network.read(record, "n")
+
+
+def test_a_concatenation_reads_what_its_inputs_are() -> None:
+    dense = {"kind": "dense_config", "n_in": 4, "reuse_factor": 1, "strategy": "latency"}
+    joined = {"name": "config4", "kind": "concat_config", "n_elem1_0": 3, "n_elem2_0": 2}
+    calls = [
+        {"function": "dense", "config": "config2", "inputs": ["x"], "output": "a", "types": []},
+        {"function": "dense", "config": "config3", "inputs": ["x"], "output": "b", "types": []},
+        {
+            "function": "concatenate1d",
+            "config": "config4",
+            "inputs": ["a", "b"],
+            "output": "c",
+            "types": [],
+        },
+    ]
+    layers = [
+        {**dense, "name": "config2", "n_out": 3}, {**dense, "name": "config3", "n_out": 2}, joined,
+    ]  # fmt: skip
+    network = hls_network.read({"layers": layers, "calls": calls}, "n").network
+    assert network.layers[-1].input_shapes == ((3,), (2,))
+    assert network.layers[-1].output_shape == (5,)
 
 
 def test_every_real_configuration_is_read(data_root: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from edgeflow import estimating, targets, whatif
 from edgeflow.errors import EdgeflowError, InputError, TargetError
+from edgeflow.estimate.power import RATED
 from edgeflow.network import Layer, Network, Weight
 
 NETWORK = Network(
@@ -116,7 +117,7 @@ def test_every_setting_that_an_estimator_reads_can_be_given() -> None:
     pattern = re.compile(r"target\.settings(?:\.get\(|\[)\"(\w+)\"")
     read = {name for path in files for name in pattern.findall(path.read_text())}
     shipped = {key for one in targets.load_all().values() for key in one.settings}
-    assert read - shipped - set(whatif.SETTINGS) - {whatif.RATED} == set()
+    assert read - shipped - set(whatif.SETTINGS) - {RATED} == set()
 
 
 def test_a_target_described_in_place() -> None:

@@ -23,7 +23,11 @@ SetOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 SynthesiseOption = Annotated[
-    bool, typer.Option("--synthesise", help="Run the vendor's HLS tool, which must be on PATH.")
+    bool,
+    typer.Option(
+        "--synthesise",
+        help="Run the vendor's HLS tool, which must be on PATH; for rtl, open tools to the end.",
+    ),
 ]
 ForceOption = Annotated[
     bool,

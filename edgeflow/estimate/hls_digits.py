@@ -139,9 +139,9 @@ def expected(n_in: int, n_out: int, bits: float, nonzero: int | None) -> Digits:
     size = n_in * n_out
     most = max(1, int(2 ** (min(bits, LARGEST + 1) - 1)))
     spread = min(WIDEST_SPREAD, 1 / math.sqrt(max(1, n_in)))
-    chances = {
-        value: math.exp(-0.5 * (value / (spread * most)) ** 2) for value in range(1, most)
-    } or {1: 1.0}
+    chances = {value: math.exp(-0.5 * (value / (spread * most)) ** 2) for value in range(1, most)}
+    if not sum(chances.values()):  # one bit, or so many inputs that no weight rounds beyond 1
+        chances = {1: 1.0}
     total = 2 * sum(chances.values())
     if nonzero is not None:
         used = float(nonzero)

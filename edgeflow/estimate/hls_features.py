@@ -42,8 +42,6 @@ SHALLOW: Final = 3.5
 """Pipeline stages that a product's own registers hold already: those of wa-hls4ml's layers, which
 are of up to 3."""
 
-MATRICES: Final = hls_schedule.MATRICES - {"depthwise_conv1d", "depthwise_conv2d"}
-
 
 @dataclass(frozen=True)
 class Widths:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from edgeflow.estimate import mcu_memory, mcu_terms
 from edgeflow.estimate.mcu_table import coefficients, ram_piece, runtime_of
+from edgeflow.estimate.power import version_number
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.network import Network
 from edgeflow.targets import Target
@@ -209,27 +210,18 @@ def _version(entry: Mapping[str, Any], wanted: str | None) -> tuple[float, str, 
     versions: Mapping[str, float] = entry.get("versions", {})
     if not versions:
         return 1.0, "", "unsaid" not in entry
-    number = _number(wanted)
+    number = version_number(wanted)
     if number is None:
         told = f"any version from {min_of(versions)} on"
         told = told if wanted is None else f"'{wanted}' is no version that is known: {told}"
         return entry["usual"], f" ({told})", False
-    nearest = min(versions, key=lambda name: abs((_number(name) or 0) - number))
+    nearest = min(versions, key=lambda name: abs((version_number(name) or 0) - number))
     return versions[nearest], f" {wanted}", True
 
 
 def min_of(versions: Mapping[str, float]) -> str:
     """The oldest version."""
-    return min(versions, key=lambda name: _number(name) or 0)
-
-
-def _number(version: str | None) -> float | None:
-    """7.3 of ``7.3.0``; None of what is no version."""
-    parts = (version or "").lstrip("v").split(".")
-    try:
-        return float(".".join(parts[:2]))
-    except ValueError:
-        return None
+    return min(versions, key=lambda name: version_number(name) or 0)
 
 
 def _is_far(network: Network, target: Target, runtime: str) -> bool:

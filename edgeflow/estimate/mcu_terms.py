@@ -37,9 +37,6 @@ GLOBAL: Final = frozenset(
     global_avg_pool1d global_avg_pool2d global_max_pool1d global_max_pool2d mean max sum
     """.split()
 )
-MOVE: Final = frozenset(
-    "pad crop upsample resize_bilinear slice concat transpose opaque constant".split()
-)
 COMBINE: Final = frozenset("add sub mul div maximum minimum average".split())
 FUNCTION: Final = frozenset(
     """

@@ -15,7 +15,7 @@ from typing import Any, Final
 from edgeflow.errors import ModelError
 from edgeflow.frontends import hls_structs as structs
 from edgeflow.frontends import hls_types
-from edgeflow.network import Layer, Network, Quantizer, Weight, count_macs
+from edgeflow.network import Layer, Network, Quantizer, Shape, Weight, count_macs
 
 Record = Mapping[str, Any]
 
@@ -43,9 +43,15 @@ def read(record: Record, name: str, where: str | None = None) -> Read:
     layers = record.get("layers")
     if not isinstance(layers, Sequence) or not layers:
         raise ModelError("expected layers' configurations, found none", where=where)
-    chain = _Chain(record)
+    try:
+        chain = _Chain(record)
+        steps = list(chain.steps())
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"the layers' configurations cannot be read: {error!r}", where=where
+        ) from None
     faults = []
-    for one, call in chain.steps():
+    for one, call in steps:
         try:
             chain.add(one, call)
         except (KeyError, TypeError, ValueError) as error:
@@ -65,7 +71,8 @@ class _Chain:
     """The layers in their order, joined by the top function's calls where they are known."""
 
     def __init__(self, record: Record) -> None:
-        self.types: Record = record.get("types") or {}
+        types = record.get("types")
+        self.types: Record = types if isinstance(types, Mapping) else {}
         self.calls: Sequence[Record] = record.get("calls") or ()
         self.records: dict[str, Record] = {str(one["name"]): one for one in record["layers"]}
         self.layers: list[Layer] = []
@@ -95,6 +102,13 @@ class _Chain:
             and not re.fullmatch(r"tanh_config\d+", name)
         ]
 
+    def _shapes(self, inputs: tuple[str, ...], made: structs.Made) -> tuple[Shape, ...]:
+        """What each input is; those of a concatenation differ."""
+        if made.kind != "concat":
+            return (made.inside,) * len(inputs)
+        by_name = {layer.name: layer for layer in self.layers}
+        return tuple(by_name[name].output_shape for name in inputs)
+
     def add(self, record: Record, call: Record | None) -> None:
         """Make one struct a layer behind those it reads."""
         inputs, shape = self._inputs(call)
@@ -113,7 +127,7 @@ class _Chain:
         quantizer = self._output(call, number)
         weights = self._weights(record, made)
         layer = Layer(
-            name, made.kind, inputs, tuple([made.inside] * len(inputs)), made.outside,
+            name, made.kind, inputs, self._shapes(inputs, made), made.outside,
             made.attributes, weights, quantizer,
         )  # fmt: skip
         own: dict[str, Any] = {}

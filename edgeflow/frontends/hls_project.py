@@ -153,9 +153,11 @@ def _config_alone(path: Path, models: tuple[Path, ...] = ()) -> Project:
             "edgeflow estimate hls4ml_config.yml MODEL --target …",
         )  # fmt: skip
     options = _design(record, {})
-    model = record.get("HLSConfig", {}).get("Model", {}) or {}
-    options |= _choices(model, "model")
-    own = record.get("HLSConfig", {}).get("LayerName", {}) or {}
+    chosen = record.get("HLSConfig")
+    chosen = chosen if isinstance(chosen, Mapping) else {}
+    options |= _choices(chosen.get("Model") or {}, "model")
+    own = chosen.get("LayerName")
+    own = own if isinstance(own, Mapping) else {}
     layers = {str(name): _choices(one, "layer") for name, one in own.items()}
     options["layers"] = {name: one for name, one in layers.items() if one}
     return Project(None, options, models=tuple(files))

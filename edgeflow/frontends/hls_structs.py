@@ -171,7 +171,7 @@ def _concat(record: Record, function: str, shape: tuple[int, ...]) -> Made:  # n
     axis = own - 1 if own > 0 else own
     outside = list(first)
     outside[axis] = first[axis] + second[axis]
-    return Made("concat", first, tuple(outside), attributes={"axis": -1})
+    return Made("concat", first, tuple(outside), attributes={"axis": own})
 
 
 def _wires(record: Record, function: str, shape: tuple[int, ...]) -> Made:  # noqa: ARG001

@@ -164,11 +164,9 @@ def _calls(firmware: Path, top: str | None, types: Mapping[str, str]) -> list[di
     for file in files:
         text = text_of(file)
         alias = dict(ALIAS.findall(text))
-        for function, arguments in re.findall(
-            r"nnet::(clone_stream)\s*<[^;()]*>\s*\(([^;()]*)\)", text
-        ):
+        for arguments in CLONE.findall(text):
             names = [part.strip() for part in arguments.split(",")]
-            alias |= {name: names[0] for name in names[1:] if function}
+            alias |= dict.fromkeys(names[1:], names[0])
         found = []
         for function, template, arguments, comment in CALL.findall(text):
             if function.startswith(NO_LAYERS):

@@ -38,12 +38,6 @@ def quantizer(text: str) -> Quantizer | None:
     return None
 
 
-def bits(text: str, default: float = 32) -> float:
-    """Bits of an element; floats have 32."""
-    found = quantizer(text)
-    return found.bits if found is not None else default
-
-
 def plain(text: str) -> str | None:
     """The type as the hls4ml backend's options take it; None for what is no fixed-point type."""
     found = quantizer(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgeflow.errors import ModelError
 from edgeflow.frontends import network_file
 from edgeflow.frontends.model import HOMES, Model
-from edgeflow.frontends.reference import _ENTRIES
+from edgeflow.frontends.reference import ENTRIES
 from edgeflow.jobs import Job, Runner
 from edgeflow.network import FORMAT, Network
 from edgeflow.store import hash_path
@@ -39,7 +39,7 @@ def load(paths: Sequence[Path], runner: Runner) -> Model:
         model_format = str(runner.run(probe).result["format"])
     else:
         model_format = kind
-    entry, imports = _ENTRIES[model_format]
+    entry, imports = ENTRIES[model_format]
     job = Job(
         entry=entry.replace(":predict", ":load"),
         toolchain=HOMES[model_format],

@@ -19,7 +19,9 @@ from edgeflow.frontends import network_shapes
 from edgeflow.frontends.hls_types import quantizer
 from edgeflow.network import FORMAT, KINDS, WEIGHTED, Layer, Network, Quantizer, Weight, count_macs
 
-DEFAULTS: Final = ("bits", "weight_bits", "activation_bits", "strategy", "reuse_factor", "sparsity")
+DEFAULTS: Final = tuple(
+    "bits weight_bits activation_bits precision strategy reuse_factor sparsity".split()
+)
 """Keys of a layer that the Network may give for all layers."""
 
 DESIGN: Final = ("io", "clock_mhz", "part", "compiler", "multipliers")
@@ -117,6 +119,8 @@ def from_record(
             where=where,
             remedy="`edgeflow inspect MODEL --json` writes one; docs/estimates.md has a short form",
         )
+    if not record["layers"]:
+        raise ModelError("expected layers, found none", where=where)
     if record.get("format", FORMAT) != FORMAT:
         raise ModelError(
             f"expected a Network ('format': '{FORMAT}'), found {record['format']!r}", where=where
@@ -148,6 +152,10 @@ def from_record(
             for index, text in faults
         ]
         raise ModelError("the Network has faults", where=where, details=details)
+    if not isinstance(record.get("source") or {}, Mapping):
+        raise ModelError(
+            f"expected an object for 'source', found {record['source']!r}", where=where
+        )
     network = maker.network(str(record.get("name") or Path(where or "network").stem))
     network.validate(where)
     return network, {key: record[key] for key in DESIGN if record.get(key) is not None}
@@ -273,7 +281,7 @@ class _Maker:
         given = item.get("weights") or {}
         bits = self._bits(item, "weight_bits")
         rounding = None
-        if (text := item.get("precision")) is not None:
+        if (text := item.get("precision", self.defaults.get("precision"))) is not None:
             rounding = _type(text)
         zeros = item.get("sparsity", self.defaults.get("sparsity"))
         if zeros is not None and not 0 <= float(zeros) <= 1:
@@ -302,7 +310,7 @@ class _Maker:
         """
         if (own := item.get("quantizer")) is not None:
             return _quantizer(own)
-        if (text := item.get("precision")) is not None:
+        if (text := item.get("precision", self.defaults.get("precision"))) is not None:
             return _type(text)
         bits = self._bits(item, "activation_bits")
         if bits is None or (weighted and not item.get("activation_bits")):
@@ -384,6 +392,8 @@ def _weight(role: str, given: Any, item: Mapping[str, Any]) -> Weight:
         raise _Fault(f"the weight '{role}' has no shape")
     one = given if isinstance(given, Mapping) else {}
     bits = one.get("bits", item.get("weight_bits", item.get("bits", 32)))
+    if isinstance(bits, bool) or not isinstance(bits, int | float):
+        raise _Fault(f"expected a number for the bits of '{role}', found {bits!r}")
     rounding = one.get("quantizer")
     return Weight(
         tuple(dim or 1 for dim in _shape(shape)), bits, one.get("nonzero"),

@@ -93,13 +93,13 @@ def _settled(layer: Layer) -> Layer:
         return layer
     rank = 2 if "2d" in kind else 1
     if "pool" in kind:
-        own["pool_size"] = list(_tuple(own.get("pool_size") or 2, rank))
-        own["strides"] = list(_tuple(own.get("strides") or own["pool_size"], rank))
+        own["pool_size"] = list(_tuple(_or(own.get("pool_size"), 2), rank))
+        own["strides"] = list(_tuple(_or(own.get("strides"), own["pool_size"]), rank))
     else:
         if (window := _window(layer, rank)) is not None:
             own["kernel_size"] = list(window)
-        own["strides"] = list(_tuple(own.get("strides") or 1, rank))
-        own["dilation_rate"] = list(_tuple(own.get("dilation_rate") or 1, rank))
+        own["strides"] = list(_tuple(_or(own.get("strides"), 1), rank))
+        own["dilation_rate"] = list(_tuple(_or(own.get("dilation_rate"), 1), rank))
         if kind in ("conv1d", "conv2d"):
             own.setdefault("groups", 1)
     own.setdefault("padding", "valid")
@@ -163,8 +163,8 @@ def _pool(layer: Layer, rank: int) -> tuple[int, ...]:
 
 
 def _units(layer: Layer) -> int | None:
-    if layer.attributes.get("units"):
-        return int(layer.attributes["units"])
+    if layer.attributes.get("units") is not None:
+        return _tuple(layer.attributes["units"], 1)[0]
     kernel = layer.weights.get("kernel")
     return kernel.shape[-1] // GATES.get(layer.kind, 1) if kernel is not None else None
 
@@ -175,16 +175,20 @@ def _filters(layer: Layer, shape: Shape) -> int | None:
         if kernel is not None:
             return kernel.shape[-1] * kernel.shape[-2]
         return (shape[-1] or 1) * int(layer.attributes.get("depth_multiplier", 1))
-    if layer.attributes.get("filters"):
-        return int(layer.attributes["filters"])
+    if layer.attributes.get("filters") is not None:
+        return _tuple(layer.attributes["filters"], 1)[0]
     return kernel.shape[-1] if kernel is not None else None
 
 
 def _window(layer: Layer, rank: int) -> tuple[int, ...] | None:
-    if layer.attributes.get("kernel_size"):
+    if layer.attributes.get("kernel_size") is not None:
         return _tuple(layer.attributes["kernel_size"], rank)
     kernel = layer.weights.get("kernel")
     return kernel.shape[:rank] if kernel is not None and len(kernel.shape) == rank + 2 else None
+
+
+def _or(given: Any, default: Any) -> Any:
+    return default if given is None else given
 
 
 def _tuple(given: Any, rank: int) -> tuple[int, ...]:
@@ -198,7 +202,7 @@ def _slid(shape: Shape, window: Sequence[int], layer: Layer, rank: int) -> list[
     """Positions of a window along each axis."""
     own: Mapping[str, Any] = layer.attributes
     strides = _tuple(own["strides"], rank)
-    rates = _tuple(own.get("dilation_rate") or 1, rank)
+    rates = _tuple(_or(own.get("dilation_rate"), 1), rank)
     padding = str(own.get("padding", "valid")).lower()
     if padding not in ("same", "valid", "causal"):
         if not layer.output_shape:

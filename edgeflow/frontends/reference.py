@@ -7,7 +7,7 @@ from pathlib import Path
 from edgeflow.frontends.model import Model
 from edgeflow.jobs import Job
 
-_ENTRIES = {
+ENTRIES = {
     "keras3": ("edgeflow.frontends.keras_job:predict", ("tensorflow", "keras")),
     "hgq2": ("edgeflow.frontends.keras_job:predict", ("tensorflow", "keras", "hgq.layers")),
     "keras2": ("edgeflow.frontends.keras_job:predict", ("tensorflow", "tf_keras", "qkeras")),
@@ -26,7 +26,7 @@ def reference_job(model: Model, x: Path, trace: int = 8) -> Job:
     `x` is an ``.npz`` with an array ``x`` (or ``x_test``), or a golden or data folder. `trace` is
     how many of the first inputs (at most 16) are traced through every layer.
     """
-    entry, imports = _ENTRIES[model.format]
+    entry, imports = ENTRIES[model.format]
     return Job(
         entry=entry,
         toolchain=model.home,

@@ -13,6 +13,7 @@ from edgeflow.errors import InputError
 from edgeflow.estimate import duty
 from edgeflow.estimate.quantity import Estimate, unknown
 from edgeflow.estimating import estimate_targets
+from edgeflow.frontends import network_file
 from edgeflow.network import Layer, Network, Quantizer, Weight
 from edgeflow.targets import Target
 
@@ -199,6 +200,21 @@ def test_the_command_s_answer_has_them() -> None:
     points = entry["operating_points"]
     assert [p["frequency_mhz"] for p in points] == [25, 55, 110, 160]
     assert sum(p["cheapest"] for p in points) == 1
+
+
+def test_a_clock_among_the_options_is_the_fastest_point_not_that_of_all() -> None:
+    network, _ = network_file.from_record(
+        {"input_shape": [64], "layers": [{"kind": "dense", "units": 32, "bits": 8}]}
+    )
+    found = estimate_targets(
+        lambda: network, ["pynq-z2"], backend="hls4ml",
+        options={"clock_mhz": 200.0, "strategy": "resource", "reuse_factor": 64},
+        settings={"deadline": 1e-3},
+    )["pynq-z2"]  # fmt: skip
+    points = found["operating_points"]
+    latency = [point["estimates"]["latency"]["value"] for point in points]
+    assert [point["frequency_mhz"] for point in points] == [50, 100, 200]
+    assert latency[0] > latency[1] > latency[2] == found["estimates"]["latency"]["value"]
 
 
 def test_a_run_s_report_has_them_where_the_target_s_file_asks() -> None:

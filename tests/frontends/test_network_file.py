@@ -209,3 +209,30 @@ def test_hls4ml_structs_and_keras_models_are_no_networks(tmp_path: Path) -> None
 def test_wrong_values_are_faults(wrong: dict[str, Any]) -> None:
     with pytest.raises(ModelError):
         network_file.from_record({**SHORT, "activation_bits": None, **wrong})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"source": "x"},
+        {"layers": [{"kind": "dense", "units": 5.5}]},
+        {"layers": [{"kind": "dense", "units": 0}]},
+        {"input_shape": [8, 8, 1], "layers": [{"kind": "max_pool2d", "strides": 0}]},
+        {"layers": []},
+        {"layers": [{"kind": "dense", "weights": {"kernel": {"shape": [8, 4], "bits": "x"}}}]},
+    ],
+)
+def test_values_of_the_wrong_kind_are_named(more: dict[str, Any]) -> None:
+    plain: dict[str, Any] = {"input_shape": [8], "layers": [{"kind": "dense", "units": 4}]}
+    with pytest.raises(ModelError, match=r"expected an object for 'source'|faults|found none"):
+        network_file.from_record({**plain, **more})
+
+
+def test_one_precision_for_all_layers() -> None:
+    record = {
+        "input_shape": [8],
+        "precision": "ap_fixed<18,6>",
+        "layers": [{"kind": "dense", "units": 4}, {"kind": "dense", "units": 2, "bits": 6}],
+    }
+    network, _ = network_file.from_record(record)
+    assert network.layers[1].weight_bits == 18

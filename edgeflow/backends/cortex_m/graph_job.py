@@ -7,15 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgeflow.backends.cortex_m import rules_job
 from edgeflow.backends.cortex_m.operators_job import ACTIVATIONS, KERNELS, SHAPES
 from edgeflow.backends.cortex_m.tensors_job import Operator, Tensor
 from edgeflow.errors import ModelError, UnsupportedError
 from edgeflow.frontends.tflite_file_job import Parsed
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

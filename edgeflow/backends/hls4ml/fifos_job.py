@@ -278,10 +278,13 @@ def measure(
         source=AXI_INPUT if axi else inputs[0].name,
     )
     program = csim_job.build(cxx, kind, name, folder, driver)
-    done = subprocess.run(
-        [str(program.resolve())], cwd=folder / "firmware", capture_output=True, text=True,
-        check=False, timeout=LIMIT,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [str(program.resolve())], cwd=folder / "firmware", capture_output=True, text=True,
+            check=False, timeout=LIMIT,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"the schedule of the streams did not end in {LIMIT} s") from None
     if done.returncode != 0:
         raise ToolError("the schedule of the streams failed", details=done.stderr.splitlines()[-3:])
     most = json.loads(done.stdout.splitlines()[-1])["fifos"]

@@ -13,7 +13,7 @@ from typing import Any, Final
 from edgeflow.backends.hls4ml import room
 from edgeflow.backends.hls4ml.options import Options
 from edgeflow.estimate.hls_features import Widths
-from edgeflow.network import PASSING, Layer, Network
+from edgeflow.network import PASSING, Layer, Network, Weight
 
 WIDEST: Final = 40
 """As `plan_job.WIDEST`: the widest result that is kept exact."""
@@ -21,6 +21,9 @@ WIDEST: Final = 40
 
 HLS4ML: Final = 16.0
 """Bits of hls4ml's default type, ap_fixed<16,6>."""
+
+UNGIVEN: Final = Weight((1,)).bits
+"""Bits of a weight that says none."""
 
 DESIGNS: Final = (None, "network", "hls4ml")
 """Where a Network comes from that describes a design, with hls4ml's own types: one that a person
@@ -53,7 +56,9 @@ def _of_layer(
         passing = layer.kind in PASSING or layer.kind in ("relu", "pad", "crop", "max_pool2d")
         result = given or own or (before if passing and layer.inputs else default)
         return Widths(before, default, result, result)
-    weight = room.given(layer.name, "weight", options) or min(kernel.bits, default)
+    # 32 is what a weight has whose bits nobody gave.
+    own_bits = kernel.bits if designed and kernel.bits != UNGIVEN else min(kernel.bits, default)
+    weight = room.given(layer.name, "weight", options) or own_bits
     quantizer = kernel.quantizer
     integer = (quantizer.integer or 0.0) + 1 if quantizer is not None else 0.0
     terms = max(1, kernel.size // max(1, kernel.shape[-1]))

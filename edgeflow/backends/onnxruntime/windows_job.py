@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from edgeflow.backends.onnxruntime.graph_job import FIRST, LAST, Graph
 from edgeflow.frontends.onnx_windows_job import same_padding
 from edgeflow.network import Layer
 
-Weigh = Callable[[Layer, np.ndarray, int], str]
 """Gives the tensor of a kernel (laid out for ONNX) whose output channels are on that axis."""
 
 

@@ -36,19 +36,6 @@ def packed(values: Array, elements: Sequence[Mapping[str, Any]]) -> list[int]:
     return total
 
 
-def unpacked(words: Sequence[int], elements: Sequence[Mapping[str, Any]]) -> Array:
-    """The integers of each element, from the bits of a port."""
-    found = np.zeros((len(words), len(elements)), np.int64)
-    for column, element in enumerate(elements):
-        bits, lsb = int(element["bits"]), int(element["lsb"])
-        mask = (1 << bits) - 1
-        sign = 1 << (bits - 1) if bits and element["signed"] else 0
-        found[:, column] = [
-            (value ^ sign) - sign for value in ((word >> lsb) & mask for word in words)
-        ]
-    return found
-
-
 def to_integers(x: Array, port: Mapping[str, Any]) -> Array:
     """Values as integers of each element's type, rounded as the port says (or half to even).
 

@@ -23,8 +23,6 @@ from edgeflow.backends.rtl.quantize_job import grid_of
 from edgeflow.errors import UnsupportedError
 from edgeflow.network import Layer
 
-Array = np.ndarray[Any, Any]
-
 
 def compile(
     inputs: dict[str, Path],
