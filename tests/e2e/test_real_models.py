@@ -117,6 +117,18 @@ def test_jet_taggers_to_hls4ml(
     assert entry["overflows"] == []
 
 
+def test_jet_tagger_to_rtl(data_root: Path, tmp_path: Path, runner: Runner) -> None:
+    files = ["keras/qkeras_3layer.json", "keras/qkeras_3layer_weights.h5"]
+    paths = [data_root / EXAMPLES / file for file in files]
+    options = {"style": "combinational", "build": "rtl"}
+    found = compiled(paths, ["arty-a7-100t"], tmp_path, runner, backend="rtl", options=options)
+    entry = found["arty-a7-100t"]
+    assert [check["equal"] for check in entry["verification"]] == [1, 1]
+    assert {check["inputs"] for check in entry["verification"]} == {1000}
+    # da4ml's own cost of the same model with its default settings (benchmarks/jet_rtl.py).
+    assert entry["estimates"]["lut"]["value"] < 30944
+
+
 def test_tuned_jet_tagger(data_root: Path, tmp_path: Path, runner: Runner) -> None:
     files = ["keras/KERAS_3layer.json", "keras/KERAS_3layer_weights.h5"]
     paths = [data_root / EXAMPLES / file for file in files]
