@@ -2,8 +2,8 @@
 
     EDGEFLOW_DATA=DATA python benchmarks/jet_rtl.py [--models qkeras_3layer …] [--no-synthesis]
 
-For each model: whether the RTL simulation equals the model to the bit, and the LUTs that the same
-``synth_xilinx -family xc7`` (out of context, no DSP) counts for (a) plain multiplications by
+For each model: whether hls4ml's C simulation and the RTL simulation equal it to the bit on random
+inputs, and the LUTs that the same ``synth_xilinx -family xc7`` (out of context, no DSP) counts for (a) plain multiplications by
 constants, (b) this project's design, (c) da4ml's own operations with its default settings. Goal:
 b at most half of a, and no more than c. Prints JSON.
 """
@@ -98,6 +98,7 @@ def measure(name: str, runner: Runner, synthesis: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
         "da4ml_cost": {way: d.result["cost"]["lut"] for way, d in done.items() if way != "naive"}
     }
+    found["c_simulation"] = c_simulation(model, golden, runner)
     simulation = backend.simulate(request, done["ours"].path)[0]
     for way, finished in done.items():
         found[way] = {"simulation": exact(request, simulation, finished, runner)}
@@ -113,6 +114,16 @@ def measure(name: str, runner: Runner, synthesis: bool) -> dict[str, Any]:
         found["naive_over_ours"] = round(naive / ours, 2)
         found["ours_over_da4ml_default"] = round(ours / found["da4ml_default"]["lut"], 3)
     return found
+
+
+def c_simulation(model: Model, golden: Path, runner: Runner) -> dict[str, Any]:
+    """The same for hls4ml's project."""
+    backend = get("hls4ml")
+    options = backend.options({"io": "parallel"}, "benchmark")
+    request = Request(model, targets.load("alveo-u250"), options, golden, name="jet")
+    compiled = runner.run(backend.compile(request))
+    request, _ = on_grid(request, compiled.result, runner.run, None)
+    return exact(request, backend.simulate(request, compiled.path)[0], compiled, runner)
 
 
 def exact(
