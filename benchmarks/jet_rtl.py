@@ -3,9 +3,9 @@
     EDGEFLOW_DATA=DATA python benchmarks/jet_rtl.py [--models qkeras_3layer …] [--no-synthesis]
 
 For each model: whether hls4ml's C simulation and the RTL simulation equal it to the bit on random
-inputs, and the LUTs that the same ``synth_xilinx -family xc7`` (out of context, no DSP) counts for (a) plain multiplications by
-constants, (b) this project's design, (c) da4ml's own operations with its default settings. Goal:
-b at most half of a, and no more than c. Prints JSON.
+inputs, and the LUTs that the same ``synth_xilinx -family xc7`` (out of context, no DSP) counts for
+(a) plain multiplications by constants, (b) this project's design, (c) da4ml's own operations with
+its default settings. Goal: b at most half of a, and no more than c. Prints JSON.
 """
 
 from __future__ import annotations
