@@ -64,11 +64,16 @@ class Hls4ml(Configured):
         return [verdict.problem()] if verdict is not None and verdict.certain else []
 
     def remarks(self, network: Network, target: Target, options: Mapping[str, Any]) -> list[str]:
-        """That it may not fit, where the estimate's band leaves it open."""
+        """That it may not fit, where the estimate's band leaves it open or there is no estimate."""
         if self.check(network, target, options):
             return []
-        large = self._fit(network, target, _settled(target, options))
-        return [large.warning()] if large is not None else []
+        settled = _settled(target, options)
+        if large := self._fit(network, target, settled):
+            return [large.warning()]
+        luts = self.estimate(network, target, settled).get("lut")
+        if target.kind == "fpga" and luts is not None and luts.value is None:
+            return [f"whether it fits is not known: {luts.reason}"]
+        return []
 
     def warnings(
         self,

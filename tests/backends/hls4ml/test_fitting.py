@@ -109,3 +109,10 @@ def test_the_backend_refuses_what_no_band_holds() -> None:
     assert BACKEND.remarks(network, BOARD, OPTIONS) == []
     tuned = {**OPTIONS, "precision": "tuned"}  # nobody knows its bits
     assert BACKEND.check(network, BOARD, tuned) == BACKEND.remarks(network, BOARD, tuned) == []
+
+
+def test_where_there_is_no_estimate_the_check_says_so() -> None:
+    board = targets.load("arria10-gx-devkit")
+    (said,) = BACKEND.remarks(dense(16, 8), board, BACKEND.options({}, "here"))
+    assert said.startswith("whether it fits is not known: needs a synthesis")
+    assert BACKEND.remarks(dense(16, 8), targets.load("alveo-u250"), OPTIONS) == []
