@@ -47,6 +47,10 @@ FIELDS: Final = ("clock_mhz", "chip", "architecture")
 AT_CLOCK: Final = ("int8_ops", "bfloat16_flops", "float32_flops")
 """Figures of `Target.compute` that hold at the target's own clock, and go with it."""
 
+FPGA_MHZ: Final = 900.0
+"""No FPGA's clock tree is faster: 891 MHz are the most that Virtex UltraScale+'s buffers take (AMD
+DS923)."""
+
 GIVEN: Final = "given"
 """The source's key of what the user gave."""
 
@@ -234,6 +238,11 @@ def remarks(asked: Target, target: Target) -> list[str]:
         found.append(
             f"{clock:g} MHz is above the {most:g} MHz that the target's file gives: the figures "
             "are for a chip that could run so fast"
+        )
+    if target.kind == "fpga" and clock and clock > FPGA_MHZ:
+        found.append(
+            f"{clock:g} MHz is above the {FPGA_MHZ:g} MHz that any FPGA's clock tree takes: such a "
+            "design cannot be"
         )
     if asked.settings.get("runtime") != target.settings.get("runtime") and target.kind not in (
         "mcu", "npu",

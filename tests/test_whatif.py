@@ -47,6 +47,13 @@ def test_a_runtime_that_the_vendors_own_is_a_build_of() -> None:
     assert whatif.apply(plain, runtime="tflm").settings["runtime"] == "tflm"
 
 
+def test_a_clock_that_no_fpga_has_is_remarked() -> None:
+    board = targets.load("pynq-z2")
+    (said,) = whatif.remarks(whatif.apply(board, 5000), board)
+    assert "5000 MHz is above" in said
+    assert whatif.remarks(whatif.apply(board, 500), board) == []
+
+
 def test_operations_per_second_go_with_the_clock() -> None:
     own = next(t for t in targets.load_all().values() if t.figure("compute", "int8_ops"))
     assert own.clock_mhz
