@@ -129,6 +129,15 @@ def test_jet_tagger_to_rtl(data_root: Path, tmp_path: Path, runner: Runner) -> N
     assert entry["estimates"]["lut"]["value"] < 30944
 
 
+def test_layers_that_are_not_emulated_are_compared_all_the_same(
+    data_root: Path, tmp_path: Path, runner: Runner
+) -> None:
+    path = data_root / "models/edge_tpu/keras_lstm_mnist_ptq.tflite"
+    (check,) = compiled(path, ["alveo-u250"], tmp_path, runner)["alveo-u250"]["verification"]
+    assert check["agreement"] >= 0.99
+    assert check.get("emulated") is None
+
+
 def test_tuned_jet_tagger(data_root: Path, tmp_path: Path, runner: Runner) -> None:
     files = ["keras/KERAS_3layer.json", "keras/KERAS_3layer_weights.h5"]
     paths = [data_root / EXAMPLES / file for file in files]
